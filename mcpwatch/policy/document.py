@@ -1,0 +1,122 @@
+"""What a policy file says, in one form whatever dialect it was written in. Read by `reader`, evaluated by `compiled`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from mcpwatch.policy.values import Json, Problem
+
+Mode = Literal["enforce", "observe"]
+Op = Literal["eq", "neq", "lt", "lte", "gt", "gte", "in", "not_in", "exists", "regex", "contains"]
+Algorithm = Literal["fixed", "sliding"]
+Validate = Literal["off", "schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where something stands in the text; lines and columns count from 1, the end is exclusive."""
+
+    line: int = 1
+    column: int = 1
+    end_line: int = 1
+    end_column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`path` without its leading `args`, one entry a key; `path_text` as written (`args.labels["a.b"]`)."""
+
+    path: tuple[str, ...]
+    path_text: str
+    op: Op
+    value: Json
+    span: Span = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Conditions are ANDed. `timeout_ms` is for approve_if only."""
+
+    conditions: tuple[Condition, ...]
+    on_deny: str | None = None
+    name: str | None = None
+    mode: Mode = "enforce"
+    timeout_ms: int | None = None
+    span: Span = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`text` as messages name it (`minute`, `90s`), `ms` its length."""
+
+    text: str
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`scope`: `grant`, `session`, `client`, `global` or `args.PATH`; `scope_path` the path of the last kind."""
+
+    counter: str
+    window: Window
+    max: int
+    scope: str = "grant"
+    scope_path: tuple[str, ...] | None = None
+    on_deny: str | None = None
+    algorithm: Algorithm = "fixed"
+    increment: int | float = 1
+    increment_from: tuple[str, ...] | None = None
+    mode: Mode = "enforce"
+    span: Span = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEntry:
+    """The rules of one key of `tools` (a name, or a pattern with `*`), or of `all_tools` (name "")."""
+
+    name: str = ""
+    require: tuple[Rule, ...] = ()
+    deny_if: tuple[Rule, ...] = ()
+    approve_if: tuple[Rule, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    validate: Validate = "off"
+    mode: Mode = "enforce"
+    category: str | None = None
+    risk: str | None = None
+    span: Span = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    """What `resources` or `prompts` say: patterns with `*` on URIs or names; deny beats allow beats default."""
+
+    default: Literal["allow", "deny"]
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """A whole policy. `digest` is the sha-256 (hex) of the exact bytes; `warnings` what the reader remarked.
+
+    `hide` holds names and patterns in file order (tools hidden by the short form `action: hide` are there too).
+    """
+
+    default: Literal["allow", "deny"]
+    tools: Mapping[str, ToolEntry] = field(default_factory=lambda: MappingProxyType({}))
+    all_tools: ToolEntry = ToolEntry()
+    hide: tuple[str, ...] = ()
+    mode: Mode = "enforce"
+    resources: NameRule | None = None
+    prompts: NameRule | None = None
+    approval_timeout_ms: int = 45_000
+    approval_remember_ms: int = 600_000
+    redact: tuple[str, ...] = ()
+    description: str = ""
+    version: str = "1"
+    dialect: str = "v1"
+    digest: str = ""
+    warnings: tuple[Problem, ...] = ()
