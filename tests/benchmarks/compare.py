@@ -1,0 +1,170 @@
+"""Direct, nginx and mcpwatch in turn on one machine, as ratios: `python -m tests.benchmarks.compare [--calls N]`.
+
+Everything of mcpwatch is on: token, policy with rules and limits, counters, durable audit. CPU is that of the process
+under test and its children, per call; the load and the upstream are not in it. nginx is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import uvloop
+
+from tests.benchmarks.load import Result, rss_mb, run, tree
+
+POLICY = {
+    "version": "1",
+    "default": "deny",
+    "tools": {
+        "echo": {
+            "require": [{"conditions": [{"path": "args.text", "op": "exists", "value": True}]}],
+            "deny_if": [
+                {"conditions": [{"path": "args.text", "op": "regex", "value": "^forbidden$"}]},
+                {"conditions": [{"path": "args.size", "op": "gt", "value": 1000}]},
+            ],
+            "limits": [
+                {"counter": "per_minute", "window": "minute", "max": 100_000_000, "scope": "grant"},
+                {"counter": "per_day", "window": "day", "max": 1_000_000_000, "scope": "global"},
+            ],
+        }
+    },
+}
+NGINX = """
+worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 100000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream echo {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://echo; proxy_http_version 1.1;
+    proxy_set_header Connection ""; }} }}
+}}
+"""
+PLAIN = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The process, ended on the way out."""
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def start_upstream(stack: ExitStack) -> int:
+    """Start the echo upstream; its port."""
+    command = [sys.executable, "-m", "tests.benchmarks.upstream"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    stack.enter_context(ended(process))
+    assert process.stdout
+    return int(process.stdout.readline())
+
+
+def start_nginx(stack: ExitStack, folder: Path, upstream: int) -> tuple[int, int]:
+    """Start nginx as a reverse proxy; its port and pid."""
+    port = free_port()
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, upstream=upstream, port=port))
+    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], text=True)
+    stack.enter_context(ended(process))
+    wait_for(port)
+    return port, process.pid
+
+
+def wait_for(port: int) -> None:
+    """Return when something listens on the port."""
+    for _ in range(10_000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def start_gateway(stack: ExitStack, folder: Path, upstream: int) -> tuple[str, int, int, str]:
+    """Start mcpwatch in front of the upstream; its path, port, pid and token."""
+    policy = folder / "policy.json"
+    policy.write_text(json.dumps(POLICY))
+    command = [sys.executable, "-m", "mcpwatch", "serve", "--state-dir", str(folder / "state")]
+    command += ["--upstream", f"echo=http://127.0.0.1:{upstream}/mcp", "--policy", str(policy)]
+    command += ["--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    stack.enter_context(ended(process))
+    assert process.stdout
+    url: str = json.loads(process.stdout.readline())["endpoints"]["echo"]
+    port = int(url.split(":")[2].split("/")[0])
+    connect = [sys.executable, "-m", "mcpwatch", "connect", "--state-dir", str(folder / "state"), "--json"]
+    told = json.loads(subprocess.run([*connect, "claude"], capture_output=True, text=True, check=True).stdout)
+    return "/mcp/echo", port, process.pid, told["token"]
+
+
+async def measure(calls: int, sessions: tuple[int, ...]) -> None:
+    """Run all targets for each number of sessions and print the table."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        upstream = start_upstream(stack)
+        nginx = start_nginx(stack, folder, upstream) if shutil.which("nginx") else None
+        path, port, pid, token = start_gateway(stack, folder, upstream)
+        trusted = {**PLAIN, "Authorization": f"Bearer {token}"}
+        for count in sessions:
+            results = [
+                await run("direct", upstream, "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=[])
+            ]
+            if nginx:
+                pids = tree(nginx[1])
+                results.append(
+                    await run(
+                        "nginx", nginx[0], "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=pids
+                    )
+                )
+            pids = tree(pid)
+            await run("warm", port, path, headers=trusted, sessions=count, calls=count * 20, pids=pids)
+            results.append(
+                await run("mcpwatch", port, path, headers=trusted, sessions=count, calls=calls, pids=pids)
+            )
+            show(count, results, rss_mb(pids))
+
+
+def show(sessions: int, results: list[Result], rss: float) -> None:
+    """Print one table; ratios are to nginx where it ran."""
+    nginx = next((r for r in results if r.name == "nginx"), None)
+    print(f"\n{sessions} sessions, 64 B echo; mcpwatch RSS {rss:.0f} MB")
+    print(
+        f"{'target':10} {'calls/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'x nginx':>8} {'failed':>7}"
+    )
+    for r in results:
+        ratio = f"{r.cpu_us / nginx.cpu_us:.1f}" if nginx and nginx.cpu_us and r.cpu_us else "-"
+        figures = f"{r.per_s:9,.0f} {r.quantile(0.5):8.2f} {r.quantile(0.99):8.2f} {r.cpu_us:8.0f}"
+        print(f"{r.name:10} {figures} {ratio:>8} {r.failures:7}")
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 16])
+    options = parser.parse_args()
+    uvloop.run(measure(options.calls, tuple(options.sessions)))
+
+
+if __name__ == "__main__":
+    main()
