@@ -19,8 +19,8 @@ class CallRecord:
 
     `method` is the MCP method; `tool` is "" for other methods than `tools/call` (then `args` may hold their target,
     e.g. {"uri": …}). `decision` `reject` means refused before policy (malformed, no token); `rule` says why.
-    `message` is what the agent was told, "" when allowed. Of a held call the row has `hold`; when the operator has decided, a
-    second row of the same `call_id` has the final decision, `held_ms` and `approved_by`.
+    `message` is what the agent was told, "" when allowed. Of a held call the row has `hold`; when the operator has
+    decided, a second row of the same `call_id` has the final decision, `held_ms` and `approved_by`.
     """
 
     call_id: str
@@ -95,7 +95,7 @@ class PolicyRejected:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamChanged:
-    """`state`: starting | ready | restarting | failed | stopped. `error` is the last stderr line or "", `remedy` what to do."""
+    """`state`: starting | ready | restarting | failed | stopped. `error`: the last stderr line or ""."""
 
     at_ms: int
     upstream: str

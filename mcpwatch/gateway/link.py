@@ -27,7 +27,7 @@ class UpstreamError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SseEvent:
-    """One server-sent event. `raw` as it goes on the wire, with its blank line; `data` None for comments and `retry:`."""
+    """One server-sent event. `raw` as on the wire, with its blank line; `data` None for comments and `retry:`."""
 
     raw: bytes
     data: bytes | None
@@ -54,7 +54,8 @@ class Request:
 class Answer:
     """Either `body` (whole) or `events` (a stream that ends when the upstream ends it). `aclose` gives it up early:
 
-    in the modern era that cancels the request upstream, in the legacy era it does not (Source: MCP 2026-07-28, transports).
+    in the modern era that cancels the request upstream, in the legacy era it does not.
+    Source: MCP 2026-07-28, transports.
     """
 
     status: int
@@ -65,7 +66,7 @@ class Answer:
 
 
 class Link(Protocol):
-    """One upstream. `start` and `send` raise UpstreamError; `on_change` is told state, error, remedy at every change."""
+    """One upstream. `start` and `send` raise UpstreamError; `on_change` is told every change of state."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""What a policy file says, in one form whatever dialect it was written in. Read by `reader`, evaluated by `compiled`."""
+"""What a policy file says, in one form whatever dialect it is in. Read by `reader`, evaluated by `compiled`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ class Step:
     """One step of a decision, in order of evaluation, as people read it.
 
     `step` is the stage (`hide`, `default`, `require`, `deny_if`, `validate`, `approve_if`, `limits`), `rule` the
-    JSON pointer with names or "", `result` one of `pass`, `skip`, `deny`, `hold`, `observe`, `detail` what was compared.
+    JSON pointer with names or "", `result` one of `pass`, `skip`, `deny`, `hold`, `observe`, `detail` what was
+    compared.
     """
 
     step: str
@@ -74,10 +75,10 @@ class CounterState:
 class Decision:
     """The answer of the engine to one call.
 
-    `rule`: JSON pointer of what decided, `(default deny)`, `(hidden)`, `(look-alike)`, `(no policy)`, or "" when allowed.
-    `reason`: one line for the operator. `message`: what the agent is told (without `[POLICY DENIED] `), "" when allowed.
+    `rule`: JSON pointer of what decided, `(default deny)`, `(hidden)`, `(look-alike)`, `(no policy)`, "" if allowed.
+    `reason`: one line for the operator. `message`: what the agent is told (no `[POLICY DENIED] `), "" when allowed.
     `policy`: sha-256 (hex, whole) of the policy text in force. `charges`: what was counted (empty unless allowed).
-    `counters`: the limits that bear on this call, after it. `would_deny`: rule that an observing policy would have denied by.
+    `counters`: the limits that bear on this call, after it. `would_deny`: the rule that observing policy would deny by.
     `retry_after_s`: whole seconds until the spent limit resets, None when no limit decided.
     `hold_timeout_ms`: how long an operator has, None unless `verdict` is `hold`.
     """

@@ -1,13 +1,13 @@
 """Direct, nginx and mcpwatch in turn on one machine, as ratios: `python -m tests.benchmarks.compare [--calls N]`.
 
-Everything of mcpwatch is on: token, policy with rules and limits, counters, durable audit. CPU is that of the process
-under test and its children, per call; the load and the upstream are not in it. nginx is left out where it is not installed.
+Everything of mcpwatch is on: token, policy with rules and limits, counters, durable audit. CPU is that of the
+process under test and its children, per call; the load and the upstream are not in it. nginx is left out where it
+is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import shutil
 import signal
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+def ended(process: subprocess.Popen[str]) -> Generator[subprocess.Popen[str], None, None]:
     """The process, ended on the way out."""
     try:
         yield process
@@ -126,21 +126,15 @@ async def measure(calls: int, sessions: tuple[int, ...]) -> None:
         path, port, pid, token = start_gateway(stack, folder, upstream)
         trusted = {**PLAIN, "Authorization": f"Bearer {token}"}
         for count in sessions:
-            results = [
-                await run("direct", upstream, "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=[])
-            ]
+            results = [await run("direct", upstream, "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=[])]
             if nginx:
                 pids = tree(nginx[1])
                 results.append(
-                    await run(
-                        "nginx", nginx[0], "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=pids
-                    )
+                    await run("nginx", nginx[0], "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=pids)
                 )
             pids = tree(pid)
             await run("warm", port, path, headers=trusted, sessions=count, calls=count * 20, pids=pids)
-            results.append(
-                await run("mcpwatch", port, path, headers=trusted, sessions=count, calls=calls, pids=pids)
-            )
+            results.append(await run("mcpwatch", port, path, headers=trusted, sessions=count, calls=calls, pids=pids))
             show(count, results, rss_mb(pids))
 
 
@@ -148,9 +142,7 @@ def show(sessions: int, results: list[Result], rss: float) -> None:
     """Print one table; ratios are to nginx where it ran."""
     nginx = next((r for r in results if r.name == "nginx"), None)
     print(f"\n{sessions} sessions, 64 B echo; mcpwatch RSS {rss:.0f} MB")
-    print(
-        f"{'target':10} {'calls/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'x nginx':>8} {'failed':>7}"
-    )
+    print(f"{'target':10} {'calls/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'x nginx':>8} {'failed':>7}")
     for r in results:
         ratio = f"{r.cpu_us / nginx.cpu_us:.1f}" if nginx and nginx.cpu_us and r.cpu_us else "-"
         figures = f"{r.per_s:9,.0f} {r.quantile(0.5):8.2f} {r.quantile(0.99):8.2f} {r.cpu_us:8.0f}"

@@ -1,4 +1,7 @@
-"""The fastest MCP answer there is: a raw protocol on loopback that echoes 64 bytes. Prints its port, ends with stdin."""
+"""The fastest MCP answer there is: a raw protocol on loopback that echoes 64 bytes.
+
+Prints its port, ends with stdin.
+"""
 
 from __future__ import annotations
 
