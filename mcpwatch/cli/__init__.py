@@ -1,1 +1,1 @@
-"""."""
+"""The command line: one file per noun, and the only place that prints to stdout."""

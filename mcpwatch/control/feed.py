@@ -1,0 +1,88 @@
+"""Carries events to consoles. A console that does not read loses events and is told how many; nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from mcpwatch.events import Event
+from mcpwatch.records import event_to_json
+
+KEPT = 5_000
+"""Events waiting for one console; older ones are dropped."""
+
+
+class _Line:
+    """One line of NDJSON, encoded when the first console takes it, for all of them."""
+
+    __slots__ = ("_bytes", "_source")
+
+    def __init__(self, source: Event | Mapping[str, Any]) -> None:
+        self._source = source
+        self._bytes = b""
+
+    def encoded(self) -> bytes:
+        if not self._bytes:
+            source = self._source
+            self._bytes = line(source if isinstance(source, Mapping) else event_to_json(source))
+        return self._bytes
+
+
+class Subscription:
+    """What one console has not yet been sent."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Line] = deque()
+        self._arrived = asyncio.Event()
+        self._dropped = 0
+
+    def put(self, item: _Line) -> None:
+        if len(self._waiting) >= KEPT:
+            self._waiting.popleft()
+            self._dropped += 1
+        self._waiting.append(item)
+        self._arrived.set()
+
+    async def take(self, most: int = 500) -> bytes:
+        """The next lines, at least one; when some were lost, first a `dropped` line with their number."""
+        await self._arrived.wait()
+        count = min(most, len(self._waiting))
+        parts = [self._waiting.popleft().encoded() for _ in range(count)]
+        if not self._waiting:
+            self._arrived.clear()
+        if self._dropped:
+            parts.insert(0, line({"type": "dropped", "count": self._dropped}))
+            self._dropped = 0
+        return b"".join(parts)
+
+
+class Feed:
+    """Hands every event to every subscription, in a few microseconds, never blocking."""
+
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def publish(self, event: Event | Mapping[str, Any]) -> None:
+        if self._subscriptions:
+            item = _Line(event)
+            for subscription in self._subscriptions:
+                subscription.put(item)
+
+    def subscribe(self) -> Subscription:
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def leave(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+
+
+def line(value: Mapping[str, Any]) -> bytes:
+    """One JSON object and a newline. Lone surrogates travel as escapes, so every value can be sent."""
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
