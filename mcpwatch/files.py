@@ -63,11 +63,10 @@ def socket_path(instance: str, option: str | Path | None = None) -> Path:
 
 def data_file(kind: str, name: str) -> Path | None:
     """A shipped file, `kind` being `themes` or `example-policies`; None when there is none of that name."""
-    for folder in _data_folders(kind):
-        path = folder / name
-        if path.is_file():
-            return path
-    return None
+    if Path(name).name != name:
+        return None
+    found = (folder / name for folder in _data_folders(kind))
+    return next((path for path in found if path.is_file()), None)
 
 
 def data_names(kind: str) -> list[str]:

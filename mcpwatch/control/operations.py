@@ -46,6 +46,17 @@ class HoldAnswer:
     by: str = ""
 
 
+def problem_json(problem: Problem) -> Object:
+    """A Problem as the API shows it."""
+    return {
+        "line": problem.line,
+        "column": problem.column,
+        "pointer": problem.pointer,
+        "message": problem.message,
+        "severity": problem.severity,
+    }
+
+
 class Operations(Protocol):
     """Raises ConfigError for what does not exist or cannot be done; the text is for the operator."""
 

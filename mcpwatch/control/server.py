@@ -13,15 +13,15 @@ from typing import Any
 from aiohttp import web
 
 from mcpwatch.control.feed import Feed, Subscription, line
-from mcpwatch.control.operations import Changed, HoldAnswer, Invalid, Object, Operations
+from mcpwatch.control.operations import Changed, HoldAnswer, Invalid, Object, Operations, problem_json
 from mcpwatch.errors import AuditError, ConfigError
 from mcpwatch.files import private_dir
-from mcpwatch.policy.values import Problem
 
 MOST_BYTES = 8 * 1024 * 1024
 _FRAME_S = 0.03
 """Events of one frame travel together: a console draws 15 times a second, a write each would cost callers."""
 _TICK_S = 1.0
+_LAST_S = 1.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,7 +34,7 @@ class ControlServer:
         self._feed = feed
         self._socket = socket
         self._streams: set[asyncio.Task[Any]] = set()
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=_LAST_S)
 
     async def start(self) -> None:
         """Open the socket. The caller holds the instance's lock, so a file there is a leftover."""
@@ -188,17 +188,6 @@ async def _faults_as_json(request: web.Request, handler: _Handler) -> web.Stream
         return web.json_response({"error": fault.message, "remedy": fault.remedy}, status=400)
     except AuditError as fault:
         return web.json_response({"error": f"the audit cannot be read: {fault}", "remedy": ""}, status=503)
-
-
-def problem_json(problem: Problem) -> Object:
-    """A Problem as the API shows it."""
-    return {
-        "line": problem.line,
-        "column": problem.column,
-        "pointer": problem.pointer,
-        "message": problem.message,
-        "severity": problem.severity,
-    }
 
 
 async def _object(request: web.Request) -> Object:

@@ -1,0 +1,101 @@
+"""How commands speak: results on stdout, everything for people about them on stderr, nothing that moves a cursor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from mcpwatch.errors import ConfigError
+
+
+def put(text: str) -> None:
+    """One line of result. Control characters of foreign text are made visible."""
+    click.echo(printable(text))
+
+
+def put_json(value: Any, *, pretty: bool = True) -> None:
+    """A result for programs: one object over several lines, or with `pretty` off one line (JSON lines)."""
+    click.echo(json.dumps(value, indent=2 if pretty else None, ensure_ascii=True))
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr. A closed stderr is no reason to stop."""
+    try:
+        click.echo(printable(text), err=True)
+    except OSError:
+        return
+
+
+def say_fault(message: str, remedy: str = "") -> None:
+    say(f"mcpwatch: {message}")
+    if remedy:
+        say(f"  {remedy}")
+
+
+def table(rows: Iterable[Sequence[str]], *, width: int = 80) -> list[str]:
+    """Rows in columns that fit `width`: the last column wraps nowhere, it is cut with an ellipsis."""
+    kept = [[printable(cell) for cell in row] for row in rows]
+    if not kept:
+        return []
+    columns = max(len(row) for row in kept)
+    widths = [max((len(row[i]) for row in kept if i < len(row) - 1), default=0) for i in range(columns)]
+    return [_row(row, widths, width) for row in kept]
+
+
+def width() -> int:
+    """Columns of the terminal, 80 when there is none."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+
+
+def printable(text: str) -> str:
+    """`text` on one line or several, without characters that act on a terminal."""
+    return "".join(_shown(c) for c in text)
+
+
+def one_line(text: str, most: int) -> str:
+    """`text` on one line of at most `most` columns."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: max(0, most - 1)] + "…"
+
+
+def wrapped(text: str, indent: str = "  ", most: int = 80) -> list[str]:
+    """`text` in lines of at most `most` columns; a word that is longer stays whole."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(indent) + len(lines[-1]) + 1 + len(word) > most:
+            lines.append("")
+        lines[-1] += (" " if lines[-1] else "") + word
+    return [indent + line for line in lines]
+
+
+def object_of(text: str, what: str) -> dict[str, Any]:
+    """A JSON object from the command line. Raises ConfigError."""
+    try:
+        value = json.loads(text)
+    except ValueError as fault:
+        raise ConfigError(f"{what} is not JSON: {fault}") from fault
+    if not isinstance(value, dict):
+        raise ConfigError(f"{what} must be a JSON object")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if character == "\n" or 32 <= code < 127:
+        return character
+    if code < 32:
+        return chr(0x2400 + code)
+    acts = code < 160 or 0xD800 <= code < 0xE000 or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    hidden = 0x200B <= code <= 0x200F or code in (0x2028, 0x2029, 0x2060, 0xFEFF)
+    return "\ufffd" if acts or hidden else character
+
+
+def _row(row: Sequence[str], widths: Sequence[int], most: int) -> str:
+    cells = [cell.ljust(widths[i]) if i < len(row) - 1 else cell for i, cell in enumerate(row)]
+    text = "  ".join(cells).rstrip()
+    return text if len(text) <= most else text[: most - 1] + "…"
