@@ -1,0 +1,169 @@
+"""Policy cases: lists of calls with the decisions they must get, readable by people who do not program.
+
+Time is what `at` says, nothing carries over from case to case. Source of the form: the product's contract.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from mcpwatch.policy.compiled import CompiledPolicy, compile_policy
+from mcpwatch.policy.engine import Engine
+from mcpwatch.policy.reader import read_policy
+from mcpwatch.policy.values import Caller, Decision, PolicyError, Step, ToolCall
+
+_CASE_KEYS: Final = {"id", "policy", "policy_file", "calls", "note", "schemas"}
+_CALL_KEYS: Final = {"at", "grant", "client", "session", "tool", "args", "outcome", "expect", "note"}
+_EXPECT_KEYS: Final = {"decision", "rule", "message", "counters", "would_deny", "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that came out otherwise. `call` counts from 1, 0 means the case itself; `step` is where it was decided."""
+
+    call: int
+    what: str
+    expected: str
+    got: str
+    step: Step | None = None
+
+    def lines(self) -> list[str]:
+        """For people, without colour."""
+        where = f"call {self.call}: " if self.call else ""
+        lines = [f"{where}{self.what}", f"  expected  {self.expected}", f"  got       {self.got}"]
+        if self.step is not None:
+            lines.append(f"  step      {self.step.step} {self.step.result}: {self.step.detail}")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case: it holds when there are no differences. `calls` is how many calls were made."""
+
+    id: str
+    calls: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.differences
+
+
+def run_cases(cases: list[Any], base: Callable[[str], bytes]) -> list[CaseResult]:
+    """Run every case on an engine of its own. `base` gives the bytes of a `policy_file` as the case names it.
+
+    Never raises for what the cases say: a case that is malformed, or whose policy cannot be read, is a difference.
+    """
+    read = lru_cache(maxsize=256)(base)
+    return [_run_case(case, index, read) for index, case in enumerate(cases)]
+
+
+def _run_case(case: Any, index: int, base: Callable[[str], bytes]) -> CaseResult:
+    if not isinstance(case, dict):
+        return _broken(f"#{index}", "a case is an object", case)
+    fields = cast("dict[str, Any]", case)
+    name = str(fields.get("id", f"#{index}"))
+    calls = fields.get("calls")
+    if not isinstance(calls, list):
+        return _broken(name, "calls is a list", calls)
+    if unknown := sorted(fields.keys() - _CASE_KEYS):
+        return _broken(name, "only " + ", ".join(sorted(_CASE_KEYS)), ", ".join(unknown))
+    engine = Engine()
+    try:
+        policy = _policy(fields, base)
+    except (PolicyError, OSError, ValueError) as error:
+        return _broken(name, "a policy that can be put in force", _first_problem(error))
+    if policy is not None:
+        engine.install(policy)
+    engine.set_schemas(fields.get("schemas") or {})
+    entries = cast("list[Any]", calls)
+    differences = [found for number, call in enumerate(entries, 1) for found in _run_call(engine, call, number)]
+    return CaseResult(name, len(entries), tuple(differences))
+
+
+def _broken(name: str, expected: str, got: Any) -> CaseResult:
+    return CaseResult(name, 0, (Difference(0, "the case cannot be run", expected, str(got)[:200]),))
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, PolicyError):
+        first = error.problems[0]
+        return f"{first.line}:{first.column} {first.pointer} {first.message}"
+    return str(error)
+
+
+def _policy(case: Mapping[str, Any], base: Callable[[str], bytes]) -> CompiledPolicy | None:
+    if "policy_file" in case:
+        return _compiled(base(case["policy_file"]), str(case["policy_file"]))
+    if "policy" not in case:
+        raise ValueError("neither policy nor policy_file")
+    if case["policy"] is None:
+        return None
+    return _compiled(json.dumps(case["policy"]).encode(), "policy.json")
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: bytes, name: str) -> CompiledPolicy:
+    return compile_policy(read_policy(text, name=name))
+
+
+def _run_call(engine: Engine, call: Any, number: int) -> list[Difference]:
+    try:
+        made, at_ms = _call(call)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return [Difference(number, "the call cannot be made", "at, tool, args and expect", repr(error)[:200])]
+    decision = engine.admit(made, at_ms)
+    if call.get("outcome") == "not_sent":
+        engine.refund(decision.charges)
+    return list(_differences(engine, call["expect"], decision, made, at_ms, number))
+
+
+def _call(call: dict[str, Any]) -> tuple[ToolCall, int]:
+    if unknown := sorted(call.keys() - _CALL_KEYS) + sorted(call["expect"].keys() - _EXPECT_KEYS):
+        raise ValueError("unknown: " + ", ".join(unknown))
+    args = call.get("args", {})
+    if not isinstance(args, dict):
+        raise TypeError("args is an object")
+    caller = Caller(call.get("grant", "local"), call.get("client", ""), call.get("session", ""))
+    return ToolCall(caller, call["tool"], cast("dict[str, Any]", args)), instant_ms(call["at"])
+
+
+def instant_ms(text: str) -> int:
+    """An RFC 3339 time as ms since 1970. Raises ValueError on a text that is none, or has no zone."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text}: a time needs its zone, as in 2026-11-22T10:30:00Z")
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+
+
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _differences(
+    engine: Engine, expect: Mapping[str, Any], decision: Decision, call: ToolCall, at_ms: int, number: int
+) -> list[Difference]:
+    got = {
+        "decision": decision.verdict,
+        "rule": decision.rule,
+        "message": decision.message,
+        "would_deny": decision.would_deny,
+    }
+    step = decision.steps[-1] if decision.steps else None
+    found = [
+        Difference(number, what, str(expect[what]), value, step)
+        for what, value in got.items()
+        if what in expect and expect[what] != value
+    ]
+    wanted: Mapping[str, Any] = expect.get("counters") or {}
+    used = engine.usage(call, at_ms) if wanted else {}
+    return found + [
+        Difference(number, f"counter {name}", str(value), str(used.get(name, 0)), step)
+        for name, value in wanted.items()
+        if used.get(name, 0) != value
+    ]

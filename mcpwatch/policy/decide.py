@@ -1,0 +1,284 @@
+"""Why a call is allowed, denied or held: the whole order of evaluation, from top to bottom of this page.
+
+The first finding decides. A rule that only observes notes what it found and the call goes on. Nothing is changed here:
+the decision says what is to be charged, and whoever asked charges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mcpwatch.policy.amounts import Exact, plain
+from mcpwatch.policy.compiled import CompiledLimit, CompiledPolicy, CompiledRule, Plan
+from mcpwatch.policy.conditions import FAILS, HOLDS, UNCOMPARABLE, Args
+from mcpwatch.policy.counters import Counters
+from mcpwatch.policy.messages import DEFAULT_DENY, HIDDEN, LOOK_ALIKE, denied_by, limit_reached, not_permitted
+from mcpwatch.policy.narrate import counted, looked_at, spent
+from mcpwatch.policy.scopes import shown
+from mcpwatch.policy.values import Charge, CounterKey, CounterState, Decision, Step, ToolCall, Verdict
+
+SchemaCheck = Callable[[Args], str]
+
+
+class Case:
+    """One call before the policy: what has been looked at so far. `full` asks for steps that name the values compared."""
+
+    __slots__ = ("args", "call", "full", "plan", "policy", "steps", "would_deny")
+
+    def __init__(self, policy: CompiledPolicy, call: ToolCall, full: bool) -> None:
+        self.policy = policy
+        self.call = call
+        self.args = call.args
+        self.plan: Plan = policy.plan(call.tool)
+        self.full = full
+        self.steps: list[Step] = []
+        self.would_deny = ""
+
+    def note(self, step: str, rule: str, detail: str) -> None:
+        """An observing rule found something."""
+        self.steps.append(Step(step, rule, "observe", detail))
+        self.would_deny = self.would_deny or rule
+
+    def refuse(self, step: str, rule: str, detail: str, message: str, verdict: Verdict = "deny") -> Decision:
+        self.steps.append(Step(step, rule, verdict, detail))
+        return Decision(
+            verdict, rule, detail, message, self.policy.digest, steps=tuple(self.steps), would_deny=self.would_deny
+        )
+
+
+def decide(
+    policy: CompiledPolicy,
+    call: ToolCall,
+    counters: Counters,
+    now_ms: int,
+    schemas: Mapping[str, SchemaCheck],
+    *,
+    approved: bool = False,
+    full: bool = False,
+) -> Decision:
+    """The decision on one call at `now_ms`. `approved`: an operator has agreed, so that nothing is held again."""
+    case = Case(policy, call, full)
+    return (
+        hidden(case)
+        or look_alike(case)
+        or unlisted(case)
+        or require(case)
+        or deny_if(case)
+        or validate(case, schemas)
+        or (None if approved else approve_if(case))
+        or limits(case, counters, now_ms)
+    )
+
+
+def hidden(case: Case) -> Decision | None:
+    if not case.plan.hidden:
+        case.steps.append(case.plan.visible)
+        return None
+    return _outside(case, "hide", HIDDEN, "the tool is hidden")
+
+
+def look_alike(case: Case) -> Decision | None:
+    """A name one cannot tell from one the policy knows must not slip through `default: allow`."""
+    if not case.plan.look_alike:
+        return None
+    return _outside(case, "hide", LOOK_ALIKE, f'the name looks like "{case.plan.look_alike}"')
+
+
+def unlisted(case: Case) -> Decision | None:
+    if case.plan.listed or case.policy.allow_unlisted:
+        case.steps.append(case.plan.permitted)
+        return None
+    return _outside(case, "default", DEFAULT_DENY, "not listed, default deny")
+
+
+def _outside(case: Case, step: str, rule: str, detail: str) -> Decision | None:
+    if case.policy.observing:
+        case.note(step, rule, detail)
+        return None
+    return case.refuse(step, rule, detail, not_permitted(case.call.tool))
+
+
+def require(case: Case) -> Decision | None:
+    """Every rule must hold."""
+    for rule in case.plan.rules.require:
+        if rule.test(case.args) == HOLDS:
+            case.steps.append(_passed(case, rule, "require"))
+        elif rule.observing:
+            case.note("require", rule.id, _detail(case, rule, "does not hold"))
+        else:
+            return case.refuse("require", rule.id, _detail(case, rule, "does not hold"), rule.message)
+    return None
+
+
+def deny_if(case: Case) -> Decision | None:
+    """No rule may hold; one that might hold, were its value a number, denies too (`#type`)."""
+    for rule in case.plan.rules.deny_if:
+        found = rule.test(case.args)
+        if found == FAILS:
+            case.steps.append(_passed(case, rule, "deny_if"))
+            continue
+        rule_id, detail, message = rule.id, _detail(case, rule, "holds"), rule.message
+        if found == UNCOMPARABLE:
+            rule_id, detail = rule.id + "#type", _detail(case, rule, "not a number")
+            message = denied_by(rule_id) if rule.rule.on_deny is None else message
+        if not rule.observing:
+            return case.refuse("deny_if", rule_id, detail, message)
+        case.note("deny_if", rule_id, detail)
+    return None
+
+
+def validate(case: Case, schemas: Mapping[str, SchemaCheck]) -> Decision | None:
+    """The arguments must satisfy the schema that upstream last listed; without one, nothing does."""
+    for rule_id, observing in case.plan.rules.validate:
+        check = schemas.get(case.call.tool)
+        fault = "upstream has not listed a schema for this tool" if check is None else check(case.args)
+        if not fault:
+            case.steps.append(Step("validate", rule_id, "pass", "the arguments satisfy the tool's schema"))
+        elif observing:
+            case.note("validate", rule_id, fault)
+        else:
+            return case.refuse("validate", rule_id, fault, f"Arguments refused: {fault}")
+    return None
+
+
+def approve_if(case: Case) -> Decision | None:
+    """The first rule that holds sends the call to an operator. Nothing is counted yet."""
+    for rule in case.plan.rules.approve_if:
+        if rule.test(case.args) != HOLDS:
+            case.steps.append(_passed(case, rule, "approve_if"))
+        elif rule.observing:
+            case.note("approve_if", rule.id, _detail(case, rule, "holds"))
+        else:
+            return _hold(case, rule)
+    return None
+
+
+def _hold(case: Case, rule: CompiledRule) -> Decision:
+    detail = _detail(case, rule, "holds")
+    case.steps.append(Step("approve_if", rule.id, "hold", detail))
+    timeout_ms = rule.rule.timeout_ms or case.policy.document.approval_timeout_ms
+    return Decision(
+        "hold",
+        rule.id,
+        detail,
+        rule.message,
+        case.policy.digest,
+        steps=tuple(case.steps),
+        would_deny=case.would_deny,
+        hold_timeout_ms=timeout_ms,
+    )
+
+
+def limits(case: Case, counters: Counters, now_ms: int) -> Decision:
+    """Every limit must have room. All are charged, or none; limits that share a counter charge it once."""
+    charges: dict[CounterKey, Exact] = {}
+    for limit in case.plan.rules.limits:
+        key = _key(case, limit)
+        used = counters.used(key, limit.sliding, now_ms)
+        amount = limit.amount(case.args)
+        if amount is None:
+            rule_id = limit.id + "#amount"
+            if not limit.observing:
+                return _bad_amount(case, limit, rule_id, counters, now_ms)
+            case.note("limits", rule_id, "the amount is not a number of 0 or more")
+            continue
+        if used + amount > limit.max:
+            if not limit.observing:
+                return _full(case, limit, counters, now_ms, used, amount)
+            case.note("limits", limit.id, spent(limit, shown(key[1]), used, amount))
+        else:
+            case.steps.append(counted(limit, shown(key[1]), used, amount) if case.full else limit.passed)
+        charges.setdefault(key, amount)
+    return _allow(case, counters, now_ms, charges)
+
+
+def _allow(case: Case, counters: Counters, now_ms: int, charges: Mapping[CounterKey, Exact]) -> Decision:
+    return Decision(
+        "allow",
+        "",
+        "" if not case.would_deny else f"observed only: {case.would_deny}",
+        "",
+        case.policy.digest,
+        tuple([Charge(key, plain(amount), now_ms) for key, amount in charges.items()]),
+        _states(case, counters, now_ms, charges),
+        tuple(case.steps),
+        case.would_deny,
+    )
+
+
+def _bad_amount(case: Case, limit: CompiledLimit, rule_id: str, counters: Counters, now_ms: int) -> Decision:
+    """What a call costs cannot be told, so it is not let through."""
+    detail = f"{limit.limit.counter}: the amount is not a number of 0 or more"
+    case.steps.append(Step("limits", rule_id, "deny", detail))
+    message = denied_by(rule_id) if limit.limit.on_deny is None else limit.limit.on_deny
+    return _denied(case, rule_id, detail, message, counters, now_ms, None)
+
+
+def _full(case: Case, limit: CompiledLimit, counters: Counters, now_ms: int, used: Exact, amount: Exact) -> Decision:
+    key = _key(case, limit)
+    retry_after_s = None
+    if amount <= limit.max:
+        free_ms = counters.free_at(key, limit.sliding, now_ms, used + amount - limit.max)
+        retry_after_s = max(1, -((now_ms - free_ms) // 1000))
+    detail = spent(limit, shown(key[1]), used, amount)
+    case.steps.append(Step("limits", limit.id, "deny", detail))
+    on_deny = limit.limit.on_deny
+    message = limit_reached(limit.limit, retry_after_s) if on_deny is None else on_deny
+    return _denied(case, limit.id, detail, message, counters, now_ms, retry_after_s)
+
+
+def _denied(
+    case: Case, rule: str, detail: str, message: str, counters: Counters, now_ms: int, retry_after_s: int | None
+) -> Decision:
+    return Decision(
+        "deny",
+        rule,
+        detail,
+        message,
+        case.policy.digest,
+        counters=_states(case, counters, now_ms, {}),
+        steps=tuple(case.steps),
+        would_deny=case.would_deny,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _states(
+    case: Case, counters: Counters, now_ms: int, charges: Mapping[CounterKey, Exact]
+) -> tuple[CounterState, ...]:
+    """The limits that bear on the call, with what will be used once `charges` are counted."""
+    return tuple(
+        [
+            state_of(limit, key := _key(case, limit), counters, now_ms, charges.get(key, 0))
+            for limit in case.plan.rules.limits
+        ]
+    )
+
+
+def state_of(limit: CompiledLimit, key: CounterKey, counters: Counters, now_ms: int, more: Exact = 0) -> CounterState:
+    """A limit's counter as people see it, with `more` added to what is used."""
+    return CounterState(
+        limit.counter,
+        limit.limit.scope,
+        shown(key[1]),
+        plain(counters.used(key, limit.sliding, now_ms) + more),
+        limit.max,
+        limit.limit.window.text,
+        limit.window_ms,
+        counters.free_at(key, limit.sliding, now_ms, 0),
+        limit.id,
+    )
+
+
+def _key(case: Case, limit: CompiledLimit) -> CounterKey:
+    return limit.counter, limit.scope_of(case.call.caller, case.args), limit.window_ms
+
+
+def _passed(case: Case, rule: CompiledRule, stage: str) -> Step:
+    if not case.full:
+        return rule.passed
+    return Step(stage, rule.id, "pass", _detail(case, rule, "holds" if stage == "require" else "does not hold"))
+
+
+def _detail(case: Case, rule: CompiledRule, result: str) -> str:
+    return f"{looked_at(rule, case.args) if case.full else rule.text}: {result}"

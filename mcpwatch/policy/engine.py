@@ -1,0 +1,139 @@
+"""The engine: holds the policy in force and the counters, decides and charges in one step.
+
+Nothing in here waits, so that one call of `admit` is atomic for everything else in the same event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mcpwatch.policy.amounts import exact
+from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
+from mcpwatch.policy.counters import Counters
+from mcpwatch.policy.decide import SchemaCheck, decide, state_of
+from mcpwatch.policy.messages import INTERNAL, NO_POLICY, denied_by, not_permitted
+from mcpwatch.policy.schemas import compile_schema
+from mcpwatch.policy.scopes import scope_kind
+from mcpwatch.policy.values import Charge, CounterState, Decision, Step, ToolCall
+
+
+class Engine:
+    """Decides calls of one upstream. Engines of one upstream (grants with policies of their own) may share `counters`."""
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._counters = Counters() if counters is None else counters
+        self._policy: CompiledPolicy | None = None
+        self._schemas: dict[str, SchemaCheck] = {}
+        self._limit_of: dict[tuple[str, int, str], CompiledLimit] = {}
+
+    @property
+    def policy(self) -> CompiledPolicy | None:
+        """The policy in force, None before the first one."""
+        return self._policy
+
+    def install(self, policy: CompiledPolicy) -> None:
+        """Put `policy` in force from the next call on. What has been used stays used."""
+        self._counters.watch(policy.sliding())
+        self._limit_of = policy.limit_of()
+        self._policy = policy
+
+    def set_schemas(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        """The inputSchema of every tool as upstream last listed it; a tool that is missing here has none."""
+        self._schemas = {tool: compile_schema(schema) for tool, schema in schemas.items()}
+
+    def admit(self, call: ToolCall, now_ms: int, *, approved: bool = False) -> Decision:
+        """Decide `call` and charge its limits. Never raises: what goes wrong inside denies with `/internal`."""
+        decision = self._decide(call, now_ms, approved, full=False)
+        if not decision.charges:
+            return decision
+        try:
+            self._charge(decision.charges)
+        except Exception as error:
+            return _internal(decision.policy, error)
+        return decision
+
+    def explain(self, call: ToolCall, now_ms: int, approved: bool = False) -> Decision:
+        """What `admit` would answer, charging nothing; the steps name the values that were compared."""
+        return self._decide(call, now_ms, approved, full=True)
+
+    def refund(self, charges: Iterable[Charge]) -> None:
+        """Take back the charges of a call that could not be sent at all."""
+        self._counters.refund(charges)
+
+    def restore(self, charges: Iterable[Charge]) -> None:
+        """Count what an audit log says was charged, oldest first."""
+        self._counters.restore(charges)
+
+    def counters(self, now_ms: int) -> list[CounterState]:
+        """The counters in use at `now_ms` that a limit of the policy in force looks at."""
+        states: list[CounterState] = []
+        for key in self._counters.keys():
+            limit = self._limit_of.get((key[0], key[2], scope_kind(key[1])))
+            if limit is not None and (state := state_of(limit, key, self._counters, now_ms)).used:
+                states.append(state)
+        return states
+
+    def usage(self, call: ToolCall, now_ms: int) -> dict[str, int | float]:
+        """What `call`'s own caller and arguments have used, by counter name; of several the limit nearest to the tool."""
+        if self._policy is None:
+            return {}
+        used: dict[str, int | float] = {}
+        for limit in (*self._policy.plan(call.tool).rules.limits, *self._policy.limits()):
+            if limit.counter not in used:
+                key = limit.counter, limit.scope_of(call.caller, call.args), limit.window_ms
+                used[limit.counter] = state_of(limit, key, self._counters, now_ms).used
+        return used
+
+    def visible(self, tool: str) -> bool:
+        """Whether `tools/list` may show the tool. Without a policy it shows nothing."""
+        if self._policy is None:
+            return False
+        return self._policy.observing or not self._policy.plan(tool).hidden
+
+    def judge_resource(self, uri: str) -> Decision:
+        """Whether the resource may be read."""
+        return self._judge("Resource", "/resources", uri)
+
+    def judge_prompt(self, name: str) -> Decision:
+        """Whether the prompt may be fetched."""
+        return self._judge("Prompt", "/prompts", name)
+
+    def _judge(self, kind: str, rule: str, name: str) -> Decision:
+        message = f'{kind} "{name}" is not permitted by policy'
+        policy = self._policy
+        if policy is None:
+            return _deny(NO_POLICY, "no policy is in force", message, "")
+        names: CompiledNames = policy.resources if rule == "/resources" else policy.prompts
+        if names.permits(name):
+            return Decision("allow", "", "", "", policy.digest)
+        if policy.observing:
+            return Decision("allow", "", f"observed only: {rule}", "", policy.digest, would_deny=rule)
+        return _deny(rule, "not allowed by " + rule.removeprefix("/"), message, policy.digest)
+
+    def _decide(self, call: ToolCall, now_ms: int, approved: bool, *, full: bool) -> Decision:
+        policy = self._policy
+        if policy is None:
+            return _deny(NO_POLICY, "no policy is in force", not_permitted(call.tool), "")
+        try:
+            return decide(policy, call, self._counters, now_ms, self._schemas, approved=approved, full=full)
+        except Exception as error:
+            return _internal(policy.digest, error)
+
+    def _charge(self, charges: tuple[Charge, ...]) -> None:
+        """All or none."""
+        for count, charge in enumerate(charges):
+            try:
+                self._counters.charge(charge.key, exact(charge.amount), charge.at_ms)
+            except Exception:
+                self._counters.refund(charges[:count])
+                raise
+
+
+def _internal(policy: str, error: Exception) -> Decision:
+    """What went wrong is named by its kind only: its text may repeat arguments."""
+    return _deny(INTERNAL, f"the evaluation failed ({type(error).__name__})", denied_by(INTERNAL), policy)
+
+
+def _deny(rule: str, reason: str, message: str, policy: str) -> Decision:
+    return Decision("deny", rule, reason, message, policy, steps=(Step("policy", rule, "deny", reason),))
