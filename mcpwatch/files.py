@@ -86,6 +86,8 @@ def private_dir(path: Path) -> Path:
         info = path.stat()
         if info.st_uid != os.getuid():
             raise ConfigError(f"{path} belongs to another user", "Choose another folder with --state-dir.")
+        if info.st_mode & stat.S_ISVTX:
+            raise ConfigError(f"{path} is shared by all users of this machine", "Choose a folder of your own.")
         if stat.S_IMODE(info.st_mode) & 0o077:
             path.chmod(0o700)
     except OSError as fault:

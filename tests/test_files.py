@@ -112,3 +112,10 @@ def test_a_file_that_others_can_write_or_replace_is_noticed(tmp_path: Path) -> N
     assert files.others_can_write(path)
     tmp_path.chmod(0o1777)
     assert not files.others_can_write(path)
+
+
+def test_a_folder_shared_by_all_users_is_refused_and_left_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(ConfigError, match="shared by all users"):
+        files.private_dir(tmp_path)
+    assert mode(tmp_path) == 0o1777
