@@ -1,0 +1,81 @@
+"""What the rows of the audit hold: calls, outcomes, events and the log's own remarks, each as one JSON object."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic_core import to_json
+
+from mcpwatch.audit.chain import Entry, Head, head_json
+from mcpwatch.events import CallDecided, CallOutcome, CallRecord, CallSettled, Event, PolicyInstalled
+from mcpwatch.records import event_to_json, outcome_to_json, record_to_json
+
+CALL = "call"
+OUTCOME = "outcome"
+CHAIN = "chain"
+ALARM = "alarm"
+
+DEPTH = 200
+"""Deeper values than this are cut; `to_json` itself gives up at 256."""
+
+
+def fields(values: dict[str, Any]) -> bytes:
+    """JSON without its opening brace. Never raises: what JSON cannot hold (lone surrogates, NaN) is written as text."""
+    try:
+        return to_json(values, inf_nan_mode="strings")[1:]
+    except ValueError:
+        return to_json(_plain(values, DEPTH), inf_nan_mode="strings", fallback=repr)[1:]
+
+
+def call_entry(record: CallRecord, seq: int) -> Entry:
+    """The row of a decision; `seq` 0 for a call that has no number yet."""
+    values = record_to_json(record)
+    del values["seq"]
+    return Entry(CALL, fields(values), seq)
+
+
+def outcome_entry(outcome: CallOutcome, seq: int) -> Entry:
+    """The row of an outcome; with `seq` 0 it belongs to no call that is open and changes no record."""
+    return Entry(OUTCOME, fields(outcome_to_json(outcome)), seq)
+
+
+def event_entry(event: Event) -> Entry:
+    """The row of an event that is no call. A policy's text is kept apart, once by digest."""
+    if isinstance(event, CallDecided | CallSettled):
+        raise ValueError("calls are recorded by intend and settle")
+    values = event_to_json(event)
+    kind = values.pop("type")
+    policy = (event.digest, values.pop("text")) if isinstance(event, PolicyInstalled) else None
+    return Entry(kind, fields(values), policy=policy)
+
+
+def chain_entry(chain: str, at_ms: int, instance: str, before: Head | None, file: str | None) -> Entry:
+    """The first row of a chain: the head of the log that it continues, and the file that was set aside (a name)."""
+    named = None if before is None else {**head_json(before), "file": file}
+    values = {"chain": chain, "at_ms": at_ms, "instance": instance, "before": named}
+    return Entry(CHAIN, fields(values), before.seq if before else 0)
+
+
+def alarm_entry(at_ms: int, text: str, anchor: Head | None) -> Entry:
+    """The log was not as its anchor says when it was opened. The row keeps what the next anchor would hide."""
+    return Entry(ALARM, fields({"at_ms": at_ms, "text": text, "anchor": anchor and head_json(anchor)}))
+
+
+def read_body(body: str) -> dict[str, Any]:
+    """A row's JSON, integers exact. Raises ValueError."""
+    return json.loads(body)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if depth == 0:
+        return "[too deep]"
+    if isinstance(value, dict):
+        items: list[tuple[Any, Any]] = list(value.items())  # pyright: ignore[reportUnknownArgumentType]
+        return {str(_plain(key, 1)): _plain(item, depth - 1) for key, item in items}
+    if isinstance(value, list | tuple):
+        members: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return [_plain(item, depth - 1) for item in members]
+    return value

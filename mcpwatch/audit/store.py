@@ -1,0 +1,170 @@
+"""The one connection that writes `audit.db`. Each commit is one statement in aiosqlite's thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import aiosqlite
+
+from mcpwatch.audit import schema
+from mcpwatch.audit.chain import START, Entry, Head, extend
+from mcpwatch.files import private_dir
+
+Durability = Literal["full", "normal"]
+Row = tuple[Any, ...]
+
+BUSY_MS = 2000
+"""How long a commit waits for another program's lock before the audit counts as not writable."""
+
+CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
+LOG_KEPT_BYTES = 1 << 20
+"""To what the write-ahead log is cut once it was moved into the file."""
+
+NO_CHAIN = Head("", 0, 0, START)
+"""The head of a file without rows."""
+
+
+class Store:
+    """The open file, where its chain ends (`head`), and up to which row it is indexed (`indexed`).
+
+    Methods raise sqlite3.Error or OSError; after any of them the store must be closed and opened again, because
+    only the file knows then what was committed.
+    """
+
+    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+        self.path = path
+        self.head = NO_CHAIN
+        self.indexed = 0
+        self._connection = connection
+        self._file = path.stat()
+
+    @classmethod
+    async def open(
+        cls, path: Path, durability: Durability, factory: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> Store:
+        """Open or make the file, 0600 in a folder 0700. A damaged file raises sqlite3.DatabaseError."""
+        private_dir(path.parent)
+        _make_private(path)
+        connection = await aiosqlite.connect(
+            path, isolation_level=None, cached_statements=128, timeout=BUSY_MS / 1000, factory=factory
+        )
+        store = cls(path, connection)
+        try:
+            await store._prepare(durability)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def _prepare(self, durability: Durability) -> None:
+        [(mode,)] = await self.fetch("PRAGMA journal_mode = WAL")
+        if mode != "wal":
+            raise sqlite3.NotSupportedError("its file system cannot hold a write-ahead log")
+        await self.fetch(f"PRAGMA synchronous = {durability.upper()}")
+        await self.fetch("PRAGMA wal_autocheckpoint = 0")
+        await self.fetch(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
+        [(version,)] = await self.fetch("PRAGMA user_version")
+        if version == 0:
+            await self._connection.executescript(schema.CREATE)
+        elif version != schema.VERSION:
+            raise sqlite3.NotSupportedError(f"its form {version} is not known to this program")
+        await self._read_head()
+        await self.index()
+
+    async def _read_head(self) -> None:
+        last = await self.fetch("SELECT row, hash FROM rows ORDER BY row DESC LIMIT 1")
+        [(self.indexed,)] = await self.fetch("SELECT row FROM mark")
+        if not last:
+            self.head = NO_CHAIN
+            return
+        [(row, digest)] = last
+        [(chain,)] = await self.fetch("SELECT json_extract(body, '$.chain') FROM rows WHERE row = 1")
+        [(seq,)] = await self.fetch(
+            """SELECT max(coalesce((SELECT max(seq) FROM calls), 0),
+                coalesce((SELECT max(seq) FROM rows WHERE row > ? OR row = 1), 0))""",
+            (self.indexed,),
+        )
+        self.head = Head(chain, row, seq, digest)
+
+    async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run one statement and read all of its rows."""
+        return [tuple(row) for row in await self._connection.execute_fetchall(sql, values)]
+
+    async def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Commit rows, all or none; returns the call number of each."""
+        for entry in entries:
+            if entry.policy:
+                await self._connection.execute_fetchall(schema.KEEP_POLICY, entry.policy)
+        head, values, seqs = extend(self.head, entries)
+        await self._connection.execute_fetchall(schema.insert_rows(len(entries)), values)
+        self.head = head
+        return seqs
+
+    async def begin(self, chain: str, first: Entry) -> None:
+        """Write the first row of the chain `chain`; call numbers go on after the entry's."""
+        self.head = Head(chain, 0, first.seq, START)
+        await self.append([first])
+
+    @property
+    def behind(self) -> int:
+        """How many rows are not indexed yet."""
+        return self.head.row - self.indexed
+
+    async def index_step(self) -> None:
+        """Index the next `schema.INDEX_STEP` rows."""
+        upto = min(self.head.row, self.indexed + schema.INDEX_STEP)
+        await self._connection.execute_fetchall(schema.MOVE_MARK, (upto,))
+        self.indexed = upto
+
+    async def index(self) -> None:
+        """Index all rows."""
+        while self.behind:
+            await self.index_step()
+
+    async def checkpoint(self) -> None:
+        """Move the log into the file, as far as no reader needs it; never waits for one, but commits wait for it."""
+        await self.fetch(CHECKPOINT)
+
+    async def checkpoint_beside(self) -> None:
+        """The same on a connection of its own: commits go on meanwhile, so some of the log is left."""
+        async with aiosqlite.connect(self.path, timeout=BUSY_MS / 1000) as connection:
+            await connection.execute_fetchall(CHECKPOINT)
+
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def replaced(self) -> bool:
+        """Whether the file was removed or another one put in its place: what is written now would be lost."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return True
+        return (now.st_dev, now.st_ino) != (self._file.st_dev, self._file.st_ino)
+
+    async def close(self) -> None:
+        """Close; faults do not matter any more."""
+        with suppress(sqlite3.Error, ValueError):
+            await self._connection.close()
+
+
+def _make_private(path: Path) -> None:
+    # SQLite gives its log and index the mode of the file itself, so this one decides for all three. A file that is
+    # there is not opened: closing it again would drop the locks that other connections of this process hold on it.
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        path.chmod(0o600)
+        return
+    try:
+        os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
