@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from mcpwatch.demo.answers import Answer, Json, Tool, World, done, failed
 from mcpwatch.demo.beginning import CLUSTER
@@ -44,11 +44,11 @@ def add_inline_policy(world: World, args: Json) -> Answer:
         return failed("Adding inline policies requires --allow-write flag")
     if role not in _ROLES:
         return failed(f"Failed to create inline policy: {_no_role('PutRolePolicy', role)}")
-    statements = permissions if isinstance(permissions, list) else [permissions]
-    document = {"Version": "2012-10-17", "Statement": statements}
+    statements = cast("list[Any]", permissions) if isinstance(permissions, list) else [permissions]
+    document: Json = {"Version": "2012-10-17", "Statement": statements}
     entry: Json = {"policy_type": "Inline", "description": None, "policy_document": document}
     world.inline.setdefault(role, []).append(entry)
-    data = {"policy_name": name, "role_name": role, "permissions_added": permissions}
+    data: Json = {"policy_name": name, "role_name": role, "permissions_added": permissions}
     return done(f"Successfully created new inline policy {name} in role {role}", data)
 
 

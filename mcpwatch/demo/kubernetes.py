@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import cast
 
 from mcpwatch.demo.answers import Answer, Json, Tool, World, done, failed
 from mcpwatch.demo.beginning import CLUSTER, CONTEXT, KINDS
@@ -210,10 +210,10 @@ def _selected(thing: Thing, args: Json) -> bool:
     )
 
 
-def _merged(base: Json, change: Mapping[str, Any]) -> Json:
+def _merged(base: Json, change: Mapping[str, object]) -> Json:
     for key, value in change.items():
         both = isinstance(base.get(key), dict) and isinstance(value, dict)
-        base[key] = _merged(as_object(base[key]), as_object(value)) if both else value
+        base[key] = _merged(cast("Json", base[key]), cast("Json", value)) if both else value
     return base
 
 
