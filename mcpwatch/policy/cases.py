@@ -24,7 +24,7 @@ _EXPECT_KEYS: Final = {"decision", "rule", "message", "counters", "would_deny", 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that came out otherwise. `call` counts from 1, 0 means the case itself; `step` is where it was decided."""
+    """One thing that came out otherwise in call `call` (from 1; 0: the case itself). `step` is where it was decided."""
 
     call: int
     what: str

@@ -22,7 +22,7 @@ FEWEST_CACHED_NAMES: Final = 8_192
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule with its id. `text` are its conditions as people say them, `passed` the step when it has nothing to say."""
+    """A rule with its id. `text` are its conditions in words, `passed` the step of a rule that has nothing to say."""
 
     id: str
     rule: Rule
@@ -40,6 +40,8 @@ class CompiledLimit:
     id: str
     limit: Limit
     counter: str
+    scope: str
+    window: str
     window_ms: int
     max: int
     sliding: bool
@@ -149,7 +151,7 @@ class CompiledPolicy:
         return first
 
     def span(self, rule_id: str) -> Span | None:
-        """Where the rule or limit with this id stands in the text (a `#type` or `#amount` behind it is no difference)."""
+        """Where the rule or limit with this id stands in the text; `#type` or `#amount` behind it is no difference."""
         wanted = rule_id.partition("#")[0]
         return next((span for found, span in self._spans() if found == wanted), None)
 
@@ -245,6 +247,8 @@ def _limit(limit: Limit, pointer: str, observing: bool, redacted: frozenset[tupl
         limit_id,
         limit,
         limit.counter,
+        limit.scope,
+        limit.window.text,
         limit.window.ms,
         limit.max,
         limit.algorithm == "sliding",
@@ -264,5 +268,5 @@ def _amount(limit: Limit) -> Callable[[Args], Exact | None]:
 
 
 def _keys(path: str) -> tuple[str, ...]:
-    """The keys of a `redact` path that has no quoted ones; a `[` ends what is understood, which redacts more, not less."""
+    """The keys of a `redact` path. A `[` ends what is understood: that redacts more, not less."""
     return tuple(path.removeprefix("args.").partition("[")[0].rstrip(".").split("."))

@@ -6,7 +6,7 @@ Source of the operators: PolicyLayer/Intercept 1.1.0, made type-safe as the poli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mcpwatch.policy.amounts import number_text
 from mcpwatch.policy.document import Condition, Rule
@@ -80,8 +80,8 @@ def compile_path(path: tuple[str, ...]) -> Get:
         for step in path:
             if not isinstance(value, dict):
                 return MISSING
-            value = value.get(step, MISSING)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return value  # pyright: ignore[reportUnknownVariableType]
+            value = cast("dict[str, Any]", value).get(step, MISSING)
+        return value
 
     return walk
 
@@ -100,14 +100,16 @@ def equal(left: Any, right: Any) -> bool:
 def same_value(left: Any, right: Any) -> bool:
     """Equality of JSON values: key order is no difference, 1 and 1.0 are the same, true and 1 are not."""
     if isinstance(left, dict) and isinstance(right, dict):
-        ours: dict[str, Any] = left
-        theirs: dict[str, Any] = right
+        ours, theirs = cast("dict[str, Any]", left), cast("dict[str, Any]", right)
         return ours.keys() == theirs.keys() and all(same_value(ours[key], theirs[key]) for key in ours)
     if isinstance(left, list) and isinstance(right, list):
-        first: list[Any] = left
-        second: list[Any] = right
+        first, second = cast("list[Any]", left), cast("list[Any]", right)
         return len(first) == len(second) and all(map(same_value, first, second))
-    return bool(((is_number(left) and is_number(right)) or type(left) is type(right)) and left == right)
+    return _comparable(cast(object, left), right) and bool(left == right)
+
+
+def _comparable(left: object, right: object) -> bool:
+    return (is_number(left) and is_number(right)) or type(left) is type(right)
 
 
 def is_number(value: object) -> bool:
@@ -141,8 +143,7 @@ def _ordered(get: Get, op: str, bound: Any) -> Test:
 
     def test(args: Args) -> int:
         value = get(args)
-        kind = type(value)
-        if bounded and (kind is int or kind is float):
+        if bounded and is_number(value):
             return HOLDS if compare(value) else FAILS
         return FAILS if value is MISSING or value is None else UNCOMPARABLE
 
@@ -181,7 +182,7 @@ def _contains(wanted: Any) -> Callable[[Any], bool]:
     def matches(value: Any) -> bool:
         if isinstance(value, str):
             return isinstance(wanted, str) and wanted in value
-        return isinstance(value, list) and any(equal(entry, wanted) for entry in value)  # pyright: ignore[reportUnknownVariableType]
+        return isinstance(value, list) and any(equal(entry, wanted) for entry in cast("list[Any]", value))
 
     return matches
 

@@ -1,7 +1,7 @@
 """How much of each limit is used. Values in, values out: the time is always an argument.
 
-A counter keeps what was charged and when, and a question names the moment from which on charges count: the beginning of a
-fixed window, or one length before now for a sliding one. When the clock jumps back, that moment is earlier, so
+A counter keeps what was charged and when, and a question names the moment from which on charges count: the beginning of
+a fixed window, or one length before now for a sliding one. When the clock jumps back, that moment is earlier, so
 everything charged since still counts: a spent window is never opened again.
 """
 
@@ -39,6 +39,8 @@ class Ledger:
         times = self.times
         if not times or times[-1] < moment_ms:
             return 0
+        if times[-1] == moment_ms:
+            return self.totals[-1] - (self.totals[-2] if len(times) > 1 else self.before)
         first = bisect_left(times, moment_ms)
         return self.totals[-1] - (self.totals[first - 1] if first else self.before)
 
@@ -103,9 +105,12 @@ class Counter:
     def add(self, amount: Exact, now_ms: int) -> None:
         start = now_ms - now_ms % self.window_ms
         windows = self.windows
-        windows.add(start, amount)
-        if len(windows.times) > 2 * KEPT_ENTRIES:
-            windows.drop_expired(start, KEPT_ENTRIES)
+        if windows.times and windows.times[-1] == start:
+            windows.totals[-1] += amount
+        else:
+            windows.add(start, amount)
+            if len(windows.times) > 2 * KEPT_ENTRIES:
+                windows.drop_expired(start, KEPT_ENTRIES)
         if self.log is not None:
             self._log(self.log, amount, now_ms)
 
@@ -122,7 +127,7 @@ class Counter:
             self.log.take_back(at_ms, amount)
 
     def sliding(self) -> Ledger:
-        """The exact log. Made from the windows when there is none yet: then charges count to the end of their window."""
+        """The exact log. When there is none yet it is made of the windows: charges count to the end of theirs."""
         if self.log is None:
             self.log = log = Ledger()
             for start, amount in entries(self.windows):
@@ -158,26 +163,27 @@ class Counters:
         """Say which counters (name, window in ms) must be kept to the millisecond from now on."""
         self._sliding = (self._sliding or set()).union(sliding)
 
-    def used(self, key: CounterKey, sliding: bool, now_ms: int) -> Exact:
-        """What counts at `now_ms`."""
-        counter = self._table.get(key)
-        if counter is None:
-            return 0
+    def look(self, key: CounterKey, sliding: bool, now_ms: int) -> tuple[Exact, int]:
+        """What counts at `now_ms`, and when the first of it expires (ms since 1970)."""
         window_ms = key[2]
+        counter = self._table.get(key)
         if sliding:
-            return counter.sliding().since(now_ms - window_ms + 1)
-        return counter.windows.since(now_ms - now_ms % window_ms)
+            since_ms = now_ms - window_ms + 1
+            log = None if counter is None else counter.sliding()
+            oldest = None if log is None else log.freed_at(since_ms, 0)
+            return (0 if log is None else log.since(since_ms)), (now_ms if oldest is None else oldest) + window_ms
+        start = now_ms - now_ms % window_ms
+        if counter is None:
+            return 0, start + window_ms
+        return counter.windows.since(start), max(start, counter.windows.times[-1]) + window_ms
 
     def free_at(self, key: CounterKey, sliding: bool, now_ms: int, surplus: Exact) -> int:
-        """When `surplus` of the use will have expired, in ms since 1970. With no use at all: a window from now."""
-        window_ms = key[2]
+        """When `surplus` of what counts at `now_ms` will have expired (ms since 1970)."""
         counter = self._table.get(key)
-        if sliding:
-            entry = counter.sliding().freed_at(now_ms - window_ms + 1, surplus) if counter else None
-            return (now_ms if entry is None else entry) + window_ms
-        start = now_ms - now_ms % window_ms
-        times = counter.windows.times if counter else ()
-        return max(start, times[-1] if times else start) + window_ms
+        if counter is None or not sliding:
+            return self.look(key, sliding, now_ms)[1]
+        entry = counter.sliding().freed_at(now_ms - key[2] + 1, surplus)
+        return (now_ms if entry is None else entry) + key[2]
 
     def charge(self, key: CounterKey, amount: Exact, now_ms: int) -> None:
         """Count `amount` at `now_ms`. Raises OverflowError when there are too many live counters for one more."""

@@ -7,21 +7,23 @@ the decision says what is to be charged, and whoever asked charges it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mcpwatch.policy.amounts import Exact, plain
 from mcpwatch.policy.compiled import CompiledLimit, CompiledPolicy, CompiledRule, Plan
 from mcpwatch.policy.conditions import FAILS, HOLDS, UNCOMPARABLE, Args
 from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.messages import DEFAULT_DENY, HIDDEN, LOOK_ALIKE, denied_by, limit_reached, not_permitted
-from mcpwatch.policy.narrate import counted, looked_at, spent
+from mcpwatch.policy.narrate import bad_amount, counted, looked_at, spent
+from mcpwatch.policy.quick import allowed, charge, counter_state
 from mcpwatch.policy.scopes import shown
-from mcpwatch.policy.values import Charge, CounterKey, CounterState, Decision, Step, ToolCall, Verdict
+from mcpwatch.policy.values import CounterKey, CounterState, Decision, Step, ToolCall, Verdict
 
 SchemaCheck = Callable[[Args], str]
 
 
 class Case:
-    """One call before the policy: what has been looked at so far. `full` asks for steps that name the values compared."""
+    """One call before the policy, and what was looked at so far. `full` asks for steps that name values compared."""
 
     __slots__ = ("args", "call", "full", "plan", "policy", "steps", "would_deny")
 
@@ -155,123 +157,92 @@ def approve_if(case: Case) -> Decision | None:
 
 def _hold(case: Case, rule: CompiledRule) -> Decision:
     detail = _detail(case, rule, "holds")
-    case.steps.append(Step("approve_if", rule.id, "hold", detail))
     timeout_ms = rule.rule.timeout_ms or case.policy.document.approval_timeout_ms
-    return Decision(
-        "hold",
-        rule.id,
-        detail,
-        rule.message,
-        case.policy.digest,
-        steps=tuple(case.steps),
-        would_deny=case.would_deny,
-        hold_timeout_ms=timeout_ms,
-    )
+    return replace(case.refuse("approve_if", rule.id, detail, rule.message, "hold"), hold_timeout_ms=timeout_ms)
 
 
 def limits(case: Case, counters: Counters, now_ms: int) -> Decision:
     """Every limit must have room. All are charged, or none; limits that share a counter charge it once."""
+    uses = [_use(case, limit, counters, now_ms) for limit in case.plan.rules.limits]
     charges: dict[CounterKey, Exact] = {}
-    for limit in case.plan.rules.limits:
-        key = _key(case, limit)
-        used = counters.used(key, limit.sliding, now_ms)
+    for use in uses:
+        limit, key, used, _ = use
         amount = limit.amount(case.args)
         if amount is None:
-            rule_id = limit.id + "#amount"
             if not limit.observing:
-                return _bad_amount(case, limit, rule_id, counters, now_ms)
-            case.note("limits", rule_id, "the amount is not a number of 0 or more")
+                return _bad_amount(case, limit, uses)
+            case.note("limits", limit.id + "#amount", bad_amount(limit))
             continue
-        if used + amount > limit.max:
-            if not limit.observing:
-                return _full(case, limit, counters, now_ms, used, amount)
+        if used + amount <= limit.max:
+            case.steps.append(counted(limit, shown(key[1]), used, amount) if case.full else limit.passed)
+        elif limit.observing:
             case.note("limits", limit.id, spent(limit, shown(key[1]), used, amount))
         else:
-            case.steps.append(counted(limit, shown(key[1]), used, amount) if case.full else limit.passed)
+            return _full(case, use, amount, uses, counters, now_ms)
         charges.setdefault(key, amount)
-    return _allow(case, counters, now_ms, charges)
+    return _allow(case, uses, charges, now_ms)
 
 
-def _allow(case: Case, counters: Counters, now_ms: int, charges: Mapping[CounterKey, Exact]) -> Decision:
-    return Decision(
-        "allow",
-        "",
-        "" if not case.would_deny else f"observed only: {case.would_deny}",
-        "",
+Use = tuple[CompiledLimit, CounterKey, Exact, int]
+"""A limit, the call's counter under it, what is used before the call, and when the first of that expires."""
+
+
+def _use(case: Case, limit: CompiledLimit, counters: Counters, now_ms: int) -> Use:
+    key = limit.counter, limit.scope_of(case.call.caller, case.args), limit.window_ms
+    return limit, key, *counters.look(key, limit.sliding, now_ms)
+
+
+def _allow(case: Case, uses: list[Use], charges: Mapping[CounterKey, Exact], now_ms: int) -> Decision:
+    return allowed(
         case.policy.digest,
-        tuple([Charge(key, plain(amount), now_ms) for key, amount in charges.items()]),
-        _states(case, counters, now_ms, charges),
+        f"observed only: {case.would_deny}" if case.would_deny else "",
+        tuple([charge(key, plain(amount), now_ms) for key, amount in charges.items()]),
+        tuple([state_of(use, charges.get(use[1], 0)) for use in uses]),
         tuple(case.steps),
         case.would_deny,
     )
 
 
-def _bad_amount(case: Case, limit: CompiledLimit, rule_id: str, counters: Counters, now_ms: int) -> Decision:
+def _bad_amount(case: Case, limit: CompiledLimit, uses: list[Use]) -> Decision:
     """What a call costs cannot be told, so it is not let through."""
-    detail = f"{limit.limit.counter}: the amount is not a number of 0 or more"
-    case.steps.append(Step("limits", rule_id, "deny", detail))
-    message = denied_by(rule_id) if limit.limit.on_deny is None else limit.limit.on_deny
-    return _denied(case, rule_id, detail, message, counters, now_ms, None)
+    rule_id = limit.id + "#amount"
+    on_deny = limit.limit.on_deny
+    return _denied(case, rule_id, bad_amount(limit), denied_by(rule_id) if on_deny is None else on_deny, uses)
 
 
-def _full(case: Case, limit: CompiledLimit, counters: Counters, now_ms: int, used: Exact, amount: Exact) -> Decision:
-    key = _key(case, limit)
+def _full(case: Case, use: Use, amount: Exact, uses: list[Use], counters: Counters, now_ms: int) -> Decision:
+    """The limit has no room. An amount that never fits is not asked to try again."""
+    limit, key, used, _ = use
     retry_after_s = None
     if amount <= limit.max:
         free_ms = counters.free_at(key, limit.sliding, now_ms, used + amount - limit.max)
         retry_after_s = max(1, -((now_ms - free_ms) // 1000))
-    detail = spent(limit, shown(key[1]), used, amount)
-    case.steps.append(Step("limits", limit.id, "deny", detail))
     on_deny = limit.limit.on_deny
     message = limit_reached(limit.limit, retry_after_s) if on_deny is None else on_deny
-    return _denied(case, limit.id, detail, message, counters, now_ms, retry_after_s)
+    return _denied(case, limit.id, spent(limit, shown(key[1]), used, amount), message, uses, retry_after_s)
 
 
 def _denied(
-    case: Case, rule: str, detail: str, message: str, counters: Counters, now_ms: int, retry_after_s: int | None
+    case: Case, rule: str, detail: str, message: str, uses: list[Use], retry_after_s: int | None = None
 ) -> Decision:
-    return Decision(
-        "deny",
-        rule,
-        detail,
-        message,
-        case.policy.digest,
-        counters=_states(case, counters, now_ms, {}),
-        steps=tuple(case.steps),
-        would_deny=case.would_deny,
-        retry_after_s=retry_after_s,
-    )
+    states = tuple(map(state_of, uses))
+    return replace(case.refuse("limits", rule, detail, message), counters=states, retry_after_s=retry_after_s)
 
 
-def _states(
-    case: Case, counters: Counters, now_ms: int, charges: Mapping[CounterKey, Exact]
-) -> tuple[CounterState, ...]:
-    """The limits that bear on the call, with what will be used once `charges` are counted."""
-    return tuple(
-        [
-            state_of(limit, key := _key(case, limit), counters, now_ms, charges.get(key, 0))
-            for limit in case.plan.rules.limits
-        ]
-    )
-
-
-def state_of(limit: CompiledLimit, key: CounterKey, counters: Counters, now_ms: int, more: Exact = 0) -> CounterState:
+def state_of(use: Use, more: Exact = 0) -> CounterState:
     """A limit's counter as people see it, with `more` added to what is used."""
-    return CounterState(
+    limit, key, used, resets_at_ms = use
+    return counter_state(
         limit.counter,
-        limit.limit.scope,
+        limit.scope,
         shown(key[1]),
-        plain(counters.used(key, limit.sliding, now_ms) + more),
+        plain(used + more),
         limit.max,
-        limit.limit.window.text,
+        limit.window,
         limit.window_ms,
-        counters.free_at(key, limit.sliding, now_ms, 0),
+        resets_at_ms,
         limit.id,
     )
-
-
-def _key(case: Case, limit: CompiledLimit) -> CounterKey:
-    return limit.counter, limit.scope_of(case.call.caller, case.args), limit.window_ms
 
 
 def _passed(case: Case, rule: CompiledRule, stage: str) -> Step:

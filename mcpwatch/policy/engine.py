@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcpwatch.policy.amounts import exact
+from mcpwatch.policy.amounts import exact, plain
 from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
 from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.decide import SchemaCheck, decide, state_of
@@ -19,7 +19,7 @@ from mcpwatch.policy.values import Charge, CounterState, Decision, Step, ToolCal
 
 
 class Engine:
-    """Decides calls of one upstream. Engines of one upstream (grants with policies of their own) may share `counters`."""
+    """Decides calls of one upstream. Engines of one upstream (grants with own policies) may share `counters`."""
 
     def __init__(self, counters: Counters | None = None) -> None:
         self._counters = Counters() if counters is None else counters
@@ -68,21 +68,21 @@ class Engine:
     def counters(self, now_ms: int) -> list[CounterState]:
         """The counters in use at `now_ms` that a limit of the policy in force looks at."""
         states: list[CounterState] = []
-        for key in self._counters.keys():
+        for key in self._counters.keys():  # noqa: SIM118
             limit = self._limit_of.get((key[0], key[2], scope_kind(key[1])))
-            if limit is not None and (state := state_of(limit, key, self._counters, now_ms)).used:
-                states.append(state)
-        return states
+            if limit is not None:
+                states.append(state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms))))
+        return [state for state in states if state.used]
 
     def usage(self, call: ToolCall, now_ms: int) -> dict[str, int | float]:
-        """What `call`'s own caller and arguments have used, by counter name; of several the limit nearest to the tool."""
+        """What the call's caller and arguments have used, by counter name; of several the one nearest to the tool."""
         if self._policy is None:
             return {}
         used: dict[str, int | float] = {}
         for limit in (*self._policy.plan(call.tool).rules.limits, *self._policy.limits()):
             if limit.counter not in used:
                 key = limit.counter, limit.scope_of(call.caller, call.args), limit.window_ms
-                used[limit.counter] = state_of(limit, key, self._counters, now_ms).used
+                used[limit.counter] = plain(self._counters.look(key, limit.sliding, now_ms)[0])
         return used
 
     def visible(self, tool: str) -> bool:

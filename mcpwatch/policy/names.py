@@ -38,7 +38,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 
 def fold(name: str) -> str:
-    """What is left of a name when everything that people do not see is gone: NFKC, case, blanks, zero-width, controls."""
+    """What is left of a name without all that people do not see: NFKC, case, blanks, zero-width, controls."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(char for char in folded if not _unseen(char))
 

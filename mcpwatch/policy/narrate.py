@@ -33,6 +33,11 @@ def spent(limit: CompiledLimit, whose: str, used: Exact, amount: Exact) -> str:
     return f"{_use(limit, whose, used)}, this call asks for {plain(amount)}"
 
 
+def bad_amount(limit: CompiledLimit) -> str:
+    """Why a call cannot be counted."""
+    return f"{limit.counter}: the amount is not a number of 0 or more"
+
+
 def _use(limit: CompiledLimit, whose: str, used: Exact) -> str:
     scope = f"{limit.limit.scope} {whose}" if whose else limit.limit.scope
     return f"{limit.counter}: {plain(used)} of {limit.max} used per {limit.limit.window.text} for {scope}"

@@ -1,7 +1,7 @@
 """Linear-time regular expressions: the Rust engine that pydantic brings along.
 
-Source of the language: https://docs.rs/regex (RE2-like, no look-around, no back-references). The search is unanchored and
-`$` is the end of the text only.
+Source of the language: https://docs.rs/regex (RE2-like, no look-around, no back-references). The search is unanchored,
+and `$` is the end of the text only.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """`validate: schema`: arguments must satisfy the tool's inputSchema, and none may be undeclared.
 
-The schema comes from upstream and is hostile until shown otherwise: it is never fetched from anywhere, its patterns run on a
+The schema comes from upstream and is hostile until shown otherwise: nothing is fetched for it, its patterns run on a
 linear-time engine, and one that cannot be compiled refuses every call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jsonschema_rs
 
@@ -69,9 +69,9 @@ class Declared:
         return name in self.names or self.open or any(matches(name) for matches in self.patterns)
 
     def _read(self, schema: Any, depth: int) -> None:
-        if not isinstance(schema, Mapping) or depth > _DEEPEST_REF:
+        part = _object(schema)
+        if part is None or depth > _DEEPEST_REF:
             return
-        part: Mapping[str, Any] = schema
         self.names.update(part.get("properties") or ())
         self.patterns += map(compile_regex, part.get("patternProperties") or ())
         self.open = self.open or isinstance(part.get("additionalProperties"), Mapping)
@@ -87,5 +87,9 @@ class Declared:
             return None
         found = self._root
         for step in ref[1:].split("/")[1:]:
-            found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+            found = (_object(found) or {}).get(step.replace("~1", "/").replace("~0", "~"))
         return found
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None

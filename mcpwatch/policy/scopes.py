@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mcpwatch.policy.amounts import number_text
 from mcpwatch.policy.conditions import MISSING, Args, compile_path, is_number, text_form
@@ -66,18 +66,20 @@ def _stored(kind: str, text: str, secret: bool) -> str:
 def canonical(value: Any) -> str:
     """One text for all JSON values that are the same: keys sorted, 1.0 written as 1."""
     if isinstance(value, dict):
-        members: dict[str, Any] = value
+        members = cast("dict[str, Any]", value)
         return "{" + ",".join(f"{json.dumps(key)}:{canonical(members[key])}" for key in sorted(members)) + "}"
     if isinstance(value, list):
-        entries: list[Any] = value
+        entries = cast("list[Any]", value)
         return "[" + ",".join(map(canonical, entries)) + "]"
     return number_text(value) if is_number(value) else json.dumps(value)
 
 
 def shown(stored: str) -> str:
-    """A stored scope value as people read it: `alice`, `prod`, `alice/claude-code`, "" for global or a missing argument."""
+    """A stored scope value as people read it: `alice`, `prod`, `alice/cursor`; "" for global or a missing argument."""
+    if stored.startswith("grant:"):
+        return stored[6:]
     kind, colon, value = stored.partition(":")
-    if not colon or kind not in ("grant", "client", "session", "caller", "args"):
+    if not colon or kind not in ("client", "session", "caller", "args"):
         return stored.removeprefix("args=") if stored.startswith("args=") else ""
     return value.replace(_BETWEEN, "/") if kind == "caller" else value
 
