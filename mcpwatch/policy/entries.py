@@ -77,6 +77,8 @@ def _is_pattern(report: Report, value: Node, pointer: str) -> bool:
 
 def read_rules(report: Report, node: Node | None, pointer: str, keys: tuple[str, ...]) -> tuple[Rule, ...]:
     """A list of rules. `keys`: what a rule of this list may have."""
+    if node is None:
+        return ()
     entries = fields.items(report, node, pointer, "a list of rules")
     read = (_read_rule(report, entry, f"{pointer}/{at}", keys) for at, entry in enumerate(entries))
     return tuple(rule for rule in read if rule is not None)
@@ -97,6 +99,8 @@ def _read_rule(report: Report, node: Node, pointer: str, keys: tuple[str, ...]) 
 
 
 def read_limits(report: Report, node: Node | None, pointer: str) -> tuple[Limit, ...]:
+    if node is None:
+        return ()
     entries = fields.items(report, node, pointer, "a list of limits")
     read = (_read_limit(report, entry, f"{pointer}/{at}") for at, entry in enumerate(entries))
     return tuple(limit for limit in read if limit is not None)

@@ -61,8 +61,9 @@ def members(
     value = node.value
     if not isinstance(value, dict):
         return expected(report, node, pointer, what)
-    for key in value.keys() - known:
-        _unknown_key(report, value[key].key, pointer, key, known)
+    for key in value:
+        if key not in known:
+            _unknown_key(report, value[key].key, pointer, key, known)
     for key in needed:
         if key not in value:
             report.error(node.start, f"{pointer}/{key}", f'"{key}" is missing here; it is needed')

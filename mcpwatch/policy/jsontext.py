@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from typing import cast
+from typing import Literal, cast
 
 from mcpwatch.policy.source import BROKEN, Builder, Node, Report, Tree
 
 _BLANK = re.compile(r"[ \t\n\r]*+")
-_KEY = re.compile(r'"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+')
-_VALUE = re.compile(
-    r'"([^"\\\x00-\x1f]*+)"'
-    r"|(-?(?:0|[1-9][0-9]*+))((?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?)"
+_TOKEN = re.compile(
+    r'(?:"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+)?+'
+    r'(?:"([^"\\\x00-\x1f]*+)"'
     r"|([{\[])"
-    r"|(true|false|null)(?![A-Za-z0-9_])"
+    r"|([}\]])"
+    r"|(-?(?:0|[1-9][0-9]{0,299}+)(?![0-9.eE])|true|false|null)(?![A-Za-z0-9_]))"
+    r"[ \t\n\r]*+(,?)[ \t\n\r]*+"
 )
-_NEXT = re.compile(r"[ \t\n\r]*+([,}\]])[ \t\n\r]*+")
+_COMMA = re.compile(r"[ \t\n\r]*+(,?)[ \t\n\r]*+")
+_COLON = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?(?![A-Za-z0-9_.])")
+_NOT_A_NUMBER = re.compile(r"-?(?:NaN|Infinity)(?![A-Za-z0-9_])")
 _STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
 _GOOD_PART = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
-_NOT_A_NUMBER = re.compile(r"-?(?:NaN|Infinity)")
 _WORD = re.compile(r"[^\s{}\[\],:\"]{1,20}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_STRING_AT, _OPENING_AT, _LITERAL_AT = 2, 3, 5
+_TORN = "half of a surrogate pair is no text"
 _LITERALS: dict[str, Tree] = {"true": True, "false": False, "null": None}
-_TEXT, _WHOLE, _FRACTION, _OPEN, _LITERAL = 1, 2, 3, 4, 5
-_SAFE_DIGITS = 300  # shorter numbers are always within a float
+_Want = Literal["member", "value", "end"]
 
 
 def read_json(text: str, report: Report) -> Node:
@@ -41,114 +45,99 @@ class _Json:
         self._build = Builder(report)
 
     def read(self) -> Node:
-        at = self._skip(0)
+        at = cast(re.Match[str], _BLANK.match(self._text)).end()
         if at == len(self._text):
             raise self._report.fatal(0, "the file is empty; a policy is an object with version and default")
-        while self._build.root is None:
-            at = self._value(at)
-        at = self._skip(at)
+        root, at = self._tree(at)
         if at < len(self._text):
             raise self._report.fatal(at, "text after the end of the policy; a file holds one policy")
-        return self._build.root
+        return root
 
-    def _skip(self, at: int) -> int:
-        return cast(re.Match[str], _BLANK.match(self._text, at)).end()
-
-    def _value(self, at: int) -> int:
-        """Reads one value, or the beginning of a list or object; gives the place of the next value."""
-        found = _VALUE.match(self._text, at)
-        if found is None:
-            end = self._odd_value(at)
-        elif found.lastindex == _OPEN:
-            return self._open(found[_OPEN], at)
-        else:
-            end = found.end()
-            self._build.add(self._scalar(found), at, end)
-        return self._after(end)
-
-    def _scalar(self, found: re.Match[str]) -> Tree:
-        if found.lastindex == _TEXT:
-            return found[_TEXT]
-        if found.lastindex == _LITERAL:
-            return _LITERALS[found[_LITERAL]]
-        return self._number(found)
-
-    def _number(self, found: re.Match[str]) -> Tree:
-        whole, fraction = found[_WHOLE], found[_FRACTION]
-        if fraction or len(whole) > _SAFE_DIGITS:
-            size = float(found[0])
-            if size in (float("inf"), float("-inf")):
-                message = "a number beyond what a 64-bit float can hold"
-                self._report.error(found.start(), self._build.pointer(), message, len(found[0]))
-                return BROKEN
-            if fraction:
-                return size
-        return int(whole)
-
-    def _open(self, bracket: str, at: int) -> int:
-        is_list = bracket == "["
-        self._build.open("list" if is_list else "object", at)
-        inside = self._skip(at + 1)
-        if self._text[inside : inside + 1] == ("]" if is_list else "}"):
-            self._build.close(inside + 1)
-            return self._after(inside + 1)
-        return inside if is_list else self._key(inside)
-
-    def _after(self, end: int) -> int:
-        """What may follow a value: a comma and the next one, or the end of what is open."""
-        while self._build.depth:
-            found = _NEXT.match(self._text, end)
-            closing = "}" if self._build.in_object else "]"
-            if found is None or found[1] not in ("," + closing):
-                raise self._expected(self._skip(end), f"a comma or {closing}")
-            if found[1] == ",":
-                return self._key(found.end()) if self._build.in_object else self._element(found.end())
-            end = found.end(1)
-            self._build.close(end)
-        return end
-
-    def _element(self, at: int) -> int:
-        if self._text[at : at + 1] == "]":
-            raise self._report.fatal(at, "a comma before the end of a list; JSON allows none")
-        return at
+    def _tree(self, at: int) -> tuple[Node, int]:
+        """One turn a value. Kept in one piece: this loop decides how long a big policy takes to load."""
+        build, match = self._build, _TOKEN.match
+        groups: tuple[str | None, ...]
+        want: _Want = "value"
+        opened = False  # a list or object has just begun: here it may also end
+        while build.root is None:
+            found = match(self._text, at)
+            if found is None:
+                if want == "member":
+                    at, want, opened = self._key(at), "value", False
+                    continue
+                at, comma = self._odd(at, want)
+            else:
+                groups = found.groups()
+                key, string, opening, closing, literal, comma = groups
+                if key is not None and want == "member":
+                    build.key(key, at)
+                elif key is not None or (closing is None and want != "value"):
+                    raise self._unexpected(at, want)
+                if string is not None:
+                    build.add(string, found.start(_STRING_AT) - 1, found.end(_STRING_AT) + 1)
+                elif opening is not None and not comma:
+                    build.open(opening, found.start(_OPENING_AT))
+                    want, at, opened = ("member" if opening == "{" else "value"), found.end(), True
+                    continue
+                elif literal is not None:
+                    value = _LITERALS[literal] if literal in _LITERALS else int(literal)
+                    build.add(value, found.start(_LITERAL_AT), found.end(_LITERAL_AT))
+                elif key is None and closing == build.closer and (opened or want == "end"):
+                    build.close(at + 1)
+                else:
+                    raise self._unexpected(found.start(_OPENING_AT) + 1 if opening else found.start(4), want)
+                at = found.end()
+            opened = False
+            want = "end" if not comma else "member" if build.closer == "}" else "value"
+        return build.root, at if want == "end" else self._text.rfind(",", 0, at)
 
     def _key(self, at: int) -> int:
-        found = _KEY.match(self._text, at)
-        if found is not None:
-            self._build.key(found[1], at)
-            return found.end()
-        if self._text[at : at + 1] == "}":
-            raise self._report.fatal(at, "a comma before the end of an object; JSON allows none")
+        """A key with escapes, or a key whose value is odd; gives the place of the value."""
         if self._text[at : at + 1] != '"':
-            raise self._expected(at, "a key in double quotes")
+            raise self._unexpected(at, "member")
         name, end = self._string(at)
-        end = self._skip(end)
-        if self._text[end : end + 1] != ":":
-            raise self._expected(end, "a colon after the key")
-        self._build.key(name, at)
-        if _SURROGATE.search(name):
-            self._report.error(at, self._build.pointer(), "half of a surrogate pair is no text", end - at)
-        return self._skip(end + 1)
+        colon = _COLON.match(self._text, end)
+        if colon is None:
+            blank = cast(re.Match[str], _BLANK.match(self._text, end))
+            raise self._expected(blank.end(), "a colon after the key")
+        torn = _SURROGATE.search(name) is not None
+        self._build.key(ascii(name)[1:-1] if torn else name, at)
+        if torn:
+            self._report.error(at, self._build.pointer(), _TORN, end - at)
+        return colon.end()
 
-    def _odd_value(self, at: int) -> int:
-        """The rare values: a text with escapes, and what is no JSON."""
-        if self._text[at : at + 1] == '"':
-            return self._escaped(at)
-        found = _NOT_A_NUMBER.match(self._text, at)
+    def _odd(self, at: int, want: _Want) -> tuple[int, str | None]:
+        """The rare values: texts with escapes, fractions, big numbers; what else stands there is a fault."""
+        if want == "end":
+            raise self._unexpected(at, want)
+        end = self._escaped(at) if self._text[at : at + 1] == '"' else self._number(at)
+        comma = cast(re.Match[str], _COMMA.match(self._text, end))
+        return comma.end(), comma[1]
+
+    def _number(self, at: int) -> int:
+        wrong = _NOT_A_NUMBER.match(self._text, at)
+        if wrong is not None:
+            return self._broken(at, wrong.end(), f"{wrong[0]} is not a number of JSON")
+        found = _NUMBER.match(self._text, at)
         if found is None:
-            raise self._expected(at, "a value")
-        message = f"{found[0]} is not a number of JSON"
-        self._report.error(at, self._build.pointer(), message, len(found[0]))
-        self._build.add(BROKEN, at, found.end())
+            raise self._unexpected(at, "value")
+        size = float(found[0])
+        if size in (float("inf"), float("-inf")):
+            return self._broken(at, found.end(), "a number beyond what a 64-bit float can hold")
+        is_whole = found[0].removeprefix("-").isdigit()
+        self._build.add(int(found[0]) if is_whole else size, at, found.end())
         return found.end()
+
+    def _broken(self, at: int, end: int, message: str) -> int:
+        self._report.error(at, self._build.pointer(), message, end - at)
+        self._build.add(BROKEN, at, end)
+        return end
 
     def _escaped(self, at: int) -> int:
         text, end = self._string(at)
         if _SURROGATE.search(text):
-            self._report.error(at, self._build.pointer(), "half of a surrogate pair is no text", end - at)
-            self._build.add(BROKEN, at, end)
-        else:
-            self._build.add(text, at, end)
+            return self._broken(at, end, _TORN)
+        self._build.add(text, at, end)
         return end
 
     def _string(self, at: int) -> tuple[str, int]:
@@ -165,6 +154,15 @@ class _Json:
         if follows == "\\":
             return self._report.fatal(end, f"unknown escape {self._text[end : end + 2]!a} in a text")
         return self._report.fatal(end, "a text must end on its line; write a line feed as \\n")
+
+    def _unexpected(self, at: int, want: _Want) -> Exception:
+        if want != "end" and self._build.closer and self._text[at : at + 1] == self._build.closer:
+            before = self._text[:at].rstrip()
+            what = "a comma before the end; JSON allows none" if before.endswith(",") else "a value is missing here"
+            return self._report.fatal(at, what)
+        follows = f"a comma or {self._build.closer}"
+        names = {"member": "a key in double quotes", "value": "a value", "end": follows}
+        return self._expected(at, names[want])
 
     def _expected(self, at: int, what: str) -> Exception:
         rest = self._text[at : at + 2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal
@@ -42,7 +44,8 @@ CATEGORIES: Final = ("Read", "Write", "Execute", "Destructive", "Financial", "Ot
 RISKS: Final = ("low", "medium", "high", "critical")
 DEFAULT_TIMEOUT_MS: Final = 45_000
 DEFAULT_REMEMBER_MS: Final = 600_000
-DIALECT_KEYS: Final = {"rules": frozenset({"rules"}), "short": frozenset(SHORT_KEYS)}
+SHORT: Final = frozenset(SHORT_KEYS)
+DIALECT_KEYS: Final = {"rules": frozenset({"rules"}), "short": SHORT}
 
 
 def read_policy(text: bytes, *, name: str = "policy.json") -> PolicyDocument:
@@ -51,12 +54,27 @@ def read_policy(text: bytes, *, name: str = "policy.json") -> PolicyDocument:
     `name` tells JSON from YAML (`.json`, `.yaml`, `.yml`); without such an ending the text itself does.
     """
     report = Report(Source(_decode(text)))
-    is_yaml = _is_yaml(report.source.text, name.lower())
-    root = (read_yaml if is_yaml else read_json)(report.source.text, report)
-    document = _Reader(report).read(root)
+    with _collector_paused():
+        document = _read(report, _is_yaml(report.source.text, name.lower()))
     if report.errors:
         raise PolicyError(report.errors)
     return replace(document, digest=hashlib.sha256(text).hexdigest(), warnings=report.warnings)
+
+
+def _read(report: Report, is_yaml: bool) -> PolicyDocument:
+    return _Reader(report).read((read_yaml if is_yaml else read_json)(report.source.text, report))
+
+
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """The tree has no cycles, and searching it for some again and again takes longer than reading it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _decode(text: bytes) -> str:
@@ -231,7 +249,8 @@ class _Reader:
         draft.deny_if.extend(read_rules(report, get("deny_if"), f"{pointer}/deny_if", RULE_KEYS))
         draft.approve_if.extend(read_rules(report, get("approve_if"), f"{pointer}/approve_if", APPROVE_KEYS))
         draft.limits.extend(read_limits(report, get("limits"), f"{pointer}/limits"))
-        read_short(report, found, pointer, draft)
+        if not SHORT.isdisjoint(found):
+            read_short(report, found, pointer, draft)
         if "rules" in found:
             read_catalogue(report, found["rules"], f"{pointer}/rules", draft)
         return ToolEntry(

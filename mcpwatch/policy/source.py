@@ -6,9 +6,10 @@ Both text forms (`jsontext`, `yamltext`) grow the same tree through `Builder`, s
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from mcpwatch.policy.document import Span
+from mcpwatch.policy.problems import visible
 from mcpwatch.policy.values import PolicyError, Problem
 
 MAX_DEPTH = 64
@@ -56,7 +57,9 @@ class Source:
         return line, offset - self._lines[line - 1] + 1
 
     def span(self, start: int, end: int) -> Span:
-        return Span(*self.place(start), *self.place(end))
+        lines = self._lines
+        first, last = bisect_right(lines, start), bisect_right(lines, end)
+        return Span(first, start - lines[first - 1] + 1, last, end - lines[last - 1] + 1)
 
 
 class Report:
@@ -69,15 +72,15 @@ class Report:
 
     def error(self, offset: int, pointer: str, message: str, length: int = 1) -> None:
         if len(self._errors) < MAX_PROBLEMS:
-            self._errors.append(Problem(*self.source.place(offset), pointer, message, length=length))
+            self._errors.append(Problem(*self.source.place(offset), pointer, visible(message), length=length))
 
     def warn(self, offset: int, pointer: str, message: str) -> None:
         if len(self._warnings) < MAX_PROBLEMS:
-            self._warnings.append(Problem(*self.source.place(offset), pointer, message, "warning"))
+            self._warnings.append(Problem(*self.source.place(offset), pointer, visible(message), "warning"))
 
     def fatal(self, offset: int, message: str) -> PolicyError:
         """A fault of syntax: nothing behind it can be read. To be raised by the caller."""
-        self._errors.append(Problem(*self.source.place(offset), "", message))
+        self._errors.append(Problem(*self.source.place(offset), "", visible(message)))
         return PolicyError(self.errors)
 
     @property
@@ -89,77 +92,73 @@ class Report:
         return tuple(sorted(self._warnings, key=lambda problem: (problem.line, problem.column)))
 
 
-class _Frame:
-    """A list or object that is still open. `name` and `name_at` are the member's that is being read."""
-
-    __slots__ = ("items", "members", "name", "name_at", "start")
-
-    def __init__(self, kind: Literal["list", "object"], start: int) -> None:
-        self.items: list[Node] | None = [] if kind == "list" else None
-        self.members: dict[str, Node] = {}
-        self.start = start
-        self.name: str | None = None
-        self.name_at = -1
+_Frame: TypeAlias = "tuple[list[Node] | None, dict[str, Node], int, str, int]"
 
 
 class Builder:
-    """Grows the tree from what a text form reports, and watches depth and keys given twice."""
+    """Grows the tree from what a text form reports, and watches depth and keys given twice.
+
+    The list or object that is being filled is in the attributes, those around it are on the stack: that is quick.
+    """
+
+    __slots__ = ("_items", "_members", "_name", "_name_at", "_stack", "_start", "closer", "report", "root")
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.root: Node | None = None
+        self.closer = ""
+        """The bracket that ends what is open, "" outside."""
         self._stack: list[_Frame] = []
+        self._items: list[Node] | None = None
+        self._members: dict[str, Node] = {}
+        self._start = 0
+        self._name = ""
+        self._name_at = -1
 
-    @property
-    def depth(self) -> int:
-        return len(self._stack)
-
-    @property
-    def in_object(self) -> bool:
-        return bool(self._stack) and self._stack[-1].items is None
-
-    @property
-    def wants_key(self) -> bool:
-        return self.in_object and self._stack[-1].name is None
-
-    def open(self, kind: Literal["list", "object"], start: int) -> None:
+    def open(self, bracket: str, start: int) -> None:
+        """A list (`[`) or an object (`{`) begins."""
         if len(self._stack) >= MAX_DEPTH:
             raise self.report.fatal(start, f"nested more than {MAX_DEPTH} levels deep")
-        self._stack.append(_Frame(kind, start))
+        self._stack.append((self._items, self._members, self._start, self._name, self._name_at))
+        self._start = start
+        self._name_at = -1
+        if bracket == "[":
+            self._items = []
+            self.closer = "]"
+        else:
+            self._items = None
+            self._members = {}
+            self.closer = "}"
 
     def key(self, name: str, start: int) -> None:
-        frame = self._stack[-1]
-        frame.name = name
-        frame.name_at = start
-        if name in frame.members:
-            line = self.report.source.place(frame.members[name].key)[0]
+        self._name = name
+        self._name_at = start
+        if name in self._members:
+            line = self.report.source.place(self._members[name].key)[0]
             message = f'the key "{name}" stands here a second time (first in line {line})'
             self.report.error(start, self.pointer(), message, len(name) + 2)
 
     def close(self, end: int) -> Node:
-        frame = self._stack.pop()
-        value: Tree = frame.members if frame.items is None else frame.items
-        return self.add(value, frame.start, end)
+        value: Tree = self._members if self._items is None else self._items
+        start = self._start
+        self._items, self._members, self._start, self._name, self._name_at = self._stack.pop()
+        self.closer = "" if not self._stack else "}" if self._items is None else "]"
+        return self.add(value, start, end)
 
     def add(self, value: Tree, start: int, end: int) -> Node:
-        if not self._stack:
-            self.root = Node(value, start, end, -1)
-            return self.root
-        frame = self._stack[-1]
-        node = Node(value, start, end, frame.name_at)
-        if frame.items is not None:
-            frame.items.append(node)
-        elif frame.name is not None:
-            frame.members[frame.name] = node
-            frame.name = None
+        node = Node(value, start, end, self._name_at)
+        if self._items is not None:
+            self._items.append(node)
+        elif self._stack:
+            self._members[self._name] = node
+        else:
+            self.root = node
         return node
 
     def pointer(self) -> str:
         """The JSON pointer of the value that is being read."""
+        here = (self._items, self._members, self._start, self._name, self._name_at)
         steps: list[str] = []
-        for frame in self._stack:
-            if frame.items is not None:
-                steps.append(str(len(frame.items)))
-            elif frame.name is not None:
-                steps.append(pointer_token(frame.name))
+        for items, _, _, name, _ in (*self._stack, here)[1:]:
+            steps.append(pointer_token(name) if items is None else str(len(items)))
         return "".join(f"/{step}" for step in steps)

@@ -49,6 +49,18 @@ def read_yaml(text: str, report: Report) -> Node:
         raise report.fatal(mark.index if mark else 0, str(message or "this is not YAML")) from None
 
 
+class _Opened:
+    """A list or object that is still open: its anchor, how many entries were read before it, what comes next in it."""
+
+    __slots__ = ("anchor", "is_list", "key_comes", "size")
+
+    def __init__(self, anchor: str | None, size: int, is_list: bool) -> None:
+        self.anchor = anchor
+        self.size = size
+        self.is_list = is_list
+        self.key_comes = not is_list
+
+
 class _Yaml:
     """Reads the parser's events; the tree is ours, so no tag ever makes an object."""
 
@@ -58,7 +70,7 @@ class _Yaml:
         parse = yaml.parse  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         self._events = cast("Iterator[yaml.Event]", parse(text, Loader=_LOADER))
         self._anchors: dict[str, tuple[Node, int]] = {}
-        self._opened: list[tuple[str | None, int]] = []
+        self._opened: list[_Opened] = []
         self._size = 0
         self._aliased = 0
 
@@ -87,16 +99,24 @@ class _Yaml:
             self._scalar(event)
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
-        if self._build.wants_key:
+        if self._key_comes():
             raise self._report.fatal(_at(event), "a key must be a text")
         self._refuse_tag(event)
-        self._opened.append((event.anchor, self._size))
         is_list = isinstance(event, yaml.SequenceStartEvent)
-        self._build.open("list" if is_list else "object", _at(event))
+        self._opened.append(_Opened(event.anchor, self._size, is_list))
+        self._build.open("[" if is_list else "{", _at(event))
 
     def _close(self, end: int) -> None:
-        anchor, size = self._opened.pop()
-        self._remember(anchor, self._build.close(end), self._size - size + 1)
+        opened = self._opened.pop()
+        self._remember(opened.anchor, self._build.close(end), self._size - opened.size + 1)
+        self._value_read()
+
+    def _key_comes(self) -> bool:
+        return bool(self._opened) and self._opened[-1].key_comes
+
+    def _value_read(self) -> None:
+        if self._opened:
+            self._opened[-1].key_comes = not self._opened[-1].is_list
 
     def _remember(self, anchor: str | None, node: Node, size: int) -> None:
         if anchor is not None:
@@ -105,9 +125,11 @@ class _Yaml:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         start, end = _at(event), event.end_mark.index
         value = self._value(event, start)
-        if not self._build.wants_key:
+        if not self._key_comes():
             self._remember(event.anchor, self._build.add(value, start, end), 1)
+            self._value_read()
             return
+        self._opened[-1].key_comes = False
         self._build.key(event.value, start)
         if not isinstance(value, str | Broken):
             message = f"the key {event.value or 'null'} is no text in YAML; put it in quotes"
@@ -128,7 +150,9 @@ class _Yaml:
     def _pointer_of(self, key: str) -> str:
         """Of the value that is being read; of a key that is just being read, with that key."""
         pointer = self._build.pointer()
-        return f"{pointer}/{pointer_token(key)}" if self._build.wants_key else pointer
+        if not self._key_comes():
+            return pointer
+        return f"{pointer[: pointer.rfind('/')]}/{pointer_token(key)}"
 
     def _refuse_tag(self, event: yaml.CollectionStartEvent | yaml.ScalarEvent) -> None:
         if event.tag is not None:
@@ -139,7 +163,7 @@ class _Yaml:
         known = self._anchors.get(name)
         if known is None:
             raise self._report.fatal(_at(event), f"*{name} stands for nothing that is complete before this place")
-        if self._build.wants_key:
+        if self._key_comes():
             raise self._report.fatal(_at(event), "a key must be a text")
         node, size = known
         self._size += size
@@ -147,6 +171,7 @@ class _Yaml:
         if self._aliased > MAX_ALIASED:
             raise self._report.fatal(_at(event), f"aliases stand for more than {MAX_ALIASED:,} entries")
         self._build.add(node.value, node.start, node.end)
+        self._value_read()
 
 
 def _at(event: yaml.Event) -> int:
