@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from mcpwatch.policy import fields
 from mcpwatch.policy.document import Algorithm, Condition, Limit, Mode, Op, Rule
-from mcpwatch.policy.regexes import regex_fault
+from mcpwatch.policy.patterns import regex_fault
 from mcpwatch.policy.source import Broken, Node, Report
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)

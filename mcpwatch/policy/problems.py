@@ -29,4 +29,5 @@ def render_problem(file: str, problem: Problem) -> str:
     A fault of syntax has no pointer: its place stays empty.
     """
     pointer = _BLANKS.sub(r"\\x20", visible(problem.pointer))
-    return f"{visible(file)}:{problem.line}:{problem.column}  {pointer}  {visible(problem.message)}"
+    mark = "warning: " if problem.severity == "warning" else ""
+    return f"{visible(file)}:{problem.line}:{problem.column}  {pointer}  {mark}{visible(problem.message)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from mcpwatch.policy.regex import compile_regex
 
 LONGEST = 10_000
 MOST_REPEATS = 1_000
@@ -34,16 +34,11 @@ def regex_fault(pattern: str) -> str:
     if len(pattern) > LONGEST:
         return f"a pattern of more than {LONGEST:,} characters"
     try:
-        SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-    except SchemaError as error:
-        return _last_line(str(error))
+        compile_regex(pattern)
+    except ValueError as fault:
+        return str(fault).rstrip(".")
     differences = (_difference(found) for found in _TOKEN.finditer(pattern))
     return next((difference for difference in differences if difference), "")
-
-
-def _last_line(message: str) -> str:
-    text = message.strip().splitlines()[-1].strip()
-    return text.removeprefix("SchemaError: ").removeprefix("error: ").rstrip(".")
 
 
 def _difference(found: re.Match[str]) -> str:
