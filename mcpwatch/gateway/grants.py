@@ -153,7 +153,13 @@ class Grants:
         if self._path is None:
             return
         grants = [
-            {"label": g.label, "sha256": d, "upstreams": list(g.upstreams), "policy": g.policy, "created_at_ms": g.created_at_ms}
+            {
+                "label": g.label,
+                "sha256": d,
+                "upstreams": list(g.upstreams),
+                "policy": g.policy,
+                "created_at_ms": g.created_at_ms,
+            }
             for d, g in self._stored.items()
         ]
         private_write(self._path, json.dumps({"version": 1, "grants": grants}, indent=1).encode() + b"\n")

@@ -1,0 +1,148 @@
+"""Brings an upstream's answer to its caller: whole or as a stream, unchanged but for what the rules take out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from mcpwatch.gateway import sse
+from mcpwatch.gateway.core import Core
+from mcpwatch.gateway.exchange import Exchange
+from mcpwatch.gateway.flights import Flight
+from mcpwatch.gateway.headers import SESSION, downward, one
+from mcpwatch.gateway.link import Answer, Headers, SseEvent
+from mcpwatch.gateway.listfilter import LIST_METHODS, filter_answer
+from mcpwatch.gateway.names import SERVER_METHODS
+from mcpwatch.gateway.replies import error
+from mcpwatch.gateway.sessions import Session
+from mcpwatch.gateway.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, MessageId, encode_upstream, parse_upstream
+from mcpwatch.policy.engine import Engine
+from mcpwatch.policy.values import Json
+
+OnFinal = Callable[[dict[str, Json] | None, int, int], Awaitable[bytes | None]]
+"""Told of the answer (None: no JSON object), its size and HTTP status before it is released; bytes replace it."""
+
+_LIST_CHANGED = "notifications/tools/list_changed"
+
+
+class Delivery:
+    """One answer on its way. `session` None in the modern era and before `initialize` was answered.
+
+    `message_id` and `method` are those of the request the answer is for; None and "" for a stream that merely listens.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        ex: Exchange,
+        engine: Engine,
+        upstream: str,
+        grant: str,
+        *,
+        session: Session | None,
+        message_id: MessageId = None,
+        method: str = "",
+        on_final: OnFinal | None = None,
+    ) -> None:
+        self._core = core
+        self._ex = ex
+        self._engine = engine
+        self._upstream = upstream
+        self._grant = grant
+        self._session = session
+        self._id = message_id
+        self._method = method
+        self._on_final = on_final
+        self.answered = False
+        self.resumable = False
+
+    async def run(self, answer: Answer, flight: Flight) -> None:
+        """Deliver all of it. Raises GivenUp and UpstreamError when it ends early; `answered` says how far it came."""
+        headers = downward(answer.headers)
+        if self._session is not None and one(answer.headers, SESSION):
+            headers = [*headers, (SESSION, self._session.id.encode())]
+        if self._session is not None and answer.status == 404:
+            self._core.sessions.drop(self._session)
+        if answer.events is None:
+            await self._whole(answer, headers)
+        else:
+            try:
+                await self._stream(answer, headers, flight)
+            finally:
+                with suppress(Exception):
+                    await answer.aclose()
+
+    async def _whole(self, answer: Answer, headers: Headers) -> None:
+        body = answer.body or b""
+        obj = parse_upstream(body) if body else None
+        if obj is not None:
+            body = await self._response(obj, body, answer.status)
+        if not self.answered and self._on_final is not None:
+            self.answered = True
+            body = await self._on_final(obj, len(body), answer.status) or body
+        if not self._ex.streaming:
+            await self._ex.reply(answer.status, headers, body)
+        elif obj is not None:
+            await self._ex.message(body)
+        else:
+            text = f"The upstream answered with HTTP status {answer.status}"
+            await self._ex.message(error(self._id, INTERNAL_ERROR, text))
+
+    async def _stream(self, answer: Answer, headers: Headers, flight: Flight) -> None:
+        assert answer.events is not None
+        if not self._ex.streaming:
+            await self._ex.begin(headers)
+        events = aiter(answer.events)
+        while True:
+            with flight:
+                event = await anext(events, None)
+            if event is None:
+                return
+            raw = await self._event(event)
+            if event.data is not None:
+                flight.touch()
+            if raw:
+                await self._ex.write(raw)
+
+    async def _event(self, event: SseEvent) -> bytes | None:
+        """The event as the caller gets it, None when he does not get it."""
+        self.resumable = self.resumable or sse.has_id(event.raw)
+        obj = parse_upstream(event.data) if event.data else None
+        if obj is None or event.data is None:
+            return event.raw
+        method = obj.get("method")
+        if method is None:
+            data = await self._response(obj, event.data, 200)
+            return event.raw if data is event.data else sse.with_data(event.raw, data)
+        if "id" in obj:
+            return event.raw if self._may_ask(obj) else None
+        if method == _LIST_CHANGED:
+            self._core.ports.tools_changed(self._upstream)
+        return event.raw
+
+    async def _response(self, obj: dict[str, Json], data: bytes, status: int) -> bytes:
+        # Streams that were resumed or merely listen carry answers to requests made elsewhere: those are told by shape.
+        own = self._id is not None and obj.get("id") == self._id
+        if (not own or self._method in LIST_METHODS) and filter_answer(obj, self._engine, self._shown):
+            data = encode_upstream(obj)
+        if own and not self.answered:
+            self.answered = True
+            if self._on_final is not None:
+                return await self._on_final(obj, len(data), status) or data
+        return data
+
+    def _shown(self, name: str, visible: bool) -> None:
+        self._core.listeners.shown(self._upstream, self._grant, name, visible)
+
+    def _may_ask(self, obj: dict[str, Json]) -> bool:
+        """Whether an upstream's request reaches the client; one that does not is refused in the client's place."""
+        method, message_id, session = obj.get("method"), obj.get("id"), self._session
+        if session is None or not (isinstance(message_id, str) or type(message_id) is int):
+            return False
+        needed = SERVER_METHODS.get(method) if isinstance(method, str) else None
+        if needed is not None and (not needed or needed in session.capabilities):
+            session.ask(message_id, str(method))
+            return True
+        refusal: dict[str, Json] = {"code": METHOD_NOT_FOUND, "message": "The client has not declared this capability"}
+        self._core.tell_upstream(session, {"jsonrpc": "2.0", "id": message_id, "error": refusal})
+        return False

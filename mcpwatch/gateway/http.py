@@ -1,0 +1,210 @@
+"""The front: who may come in, with what, and how long it may take. Raw ASGI; every refusal is recorded once.
+
+Sources: MCP transports (status codes, Origin), RFC 9110, RFC 6750 (bearer tokens).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from mcpwatch.gateway.book import Book
+from mcpwatch.gateway.core import Core
+from mcpwatch.gateway.exchange import Exchange, Receive, Scope, Send, TooLarge
+from mcpwatch.gateway.grants import Grant, Grants
+from mcpwatch.gateway.headers import one
+from mcpwatch.gateway.link import Headers
+from mcpwatch.gateway.relay import Relay
+from mcpwatch.gateway.replies import error
+from mcpwatch.gateway.wire import INVALID_REQUEST
+
+_MCP = "/mcp/"
+_VERBS = ("POST", "GET", "DELETE")
+_CLOSE = (b"connection", b"close")
+_JSON_TYPE = (b"content-type", b"application/json")
+_ACCEPTED = ("application/json", "text/event-stream", "application/*", "text/*", "*/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer instead of service. `rule` is what the audit says; `close` ends the connection."""
+
+    status: int
+    rule: str
+    text: str
+    close: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_NO_TOKEN = Refusal(401, "(no token)", "A valid bearer token is needed", headers=((b"www-authenticate", b"Bearer"),))
+_NO_UPSTREAM = Refusal(404, "(no such upstream)", "There is no such endpoint")
+_BAD_HOST = Refusal(403, "(host)", "This Host is not served")
+_BAD_ORIGIN = Refusal(403, "(origin)", "This Origin may not call")
+_BAD_TYPE = Refusal(415, "(content type)", "Content-Type must be application/json, not compressed", close=True)
+_BAD_ACCEPT = Refusal(406, "(accept)", "Accept must name application/json and text/event-stream", close=True)
+_TOO_LARGE = Refusal(413, "(too large)", "The message is too large", close=True)
+_UNFINISHED = Refusal(408, "(unfinished)", "The message did not arrive whole in time", close=True)
+
+
+class Front:
+    """Serves HTTP for one gateway."""
+
+    def __init__(self, core: Core, book: Book, grants: Grants) -> None:
+        self._core = core
+        self._book = book
+        self._grants = grants
+        self._relay = Relay(core, book)
+        self._hosts: dict[int, frozenset[str]] = {}
+        self._guesses = Throttle()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = scope["headers"]
+        ex = Exchange(headers, receive, send, self._core.config.limits.keepalive_ms / 1000)
+        path: str = scope["path"]
+        upstream = path.removeprefix(_MCP) if path.startswith(_MCP) else ""
+        refusal = self._check_addresses(scope, headers)
+        if refusal is None and upstream:
+            grant = self._grants.find(_token(headers))
+            refusal = self._check_grant(grant, upstream) or self._check_form(scope["method"], headers)
+            if refusal is None and grant is not None:
+                await self._serve(ex, scope["method"], upstream, grant)
+                return
+            await self._refuse(ex, upstream, "" if grant is None else grant.label, refusal or _NO_TOKEN)
+        elif refusal is not None:
+            await self._refuse(ex, upstream, "", refusal)
+        else:
+            await self._other(ex, path)
+
+    async def _serve(self, ex: Exchange, verb: str, upstream: str, grant: Grant) -> None:
+        if verb == "POST":
+            body = await self._body(ex, upstream, grant)
+            if body is not None:
+                await self._relay.post(ex, upstream, grant, body)
+        elif verb == "GET":
+            await self._relay.get(ex, upstream, grant)
+        elif verb == "DELETE":
+            await self._relay.delete(ex, upstream, grant)
+        else:
+            await ex.reply(405, [(b"allow", b", ".join(v.encode() for v in _VERBS))])
+
+    async def _body(self, ex: Exchange, upstream: str, grant: Grant) -> bytes | None:
+        limits = self._core.config.limits
+        refusal = _UNFINISHED
+        try:
+            body = await ex.body(limits.body_bytes, limits.body_timeout_ms / 1000)
+            if body is not None:
+                return body
+        except TooLarge:
+            refusal = _TOO_LARGE
+        except TimeoutError:
+            pass
+        await self._refuse(ex, upstream, grant.label, refusal)
+        return None
+
+    def _check_addresses(self, scope: Scope, headers: Headers) -> Refusal | None:
+        """Only names of this gateway: a web page that had its own name point here is none. Source: MCP transports."""
+        hosts = [value for name, value in headers if name == b"host"]
+        server = scope.get("server")
+        allowed = self._allowed(server[1] if server and server[1] else 0)
+        known = len(hosts) == 1 and hosts[0].decode("latin-1").lower() in allowed
+        if not known and not (self._core.config.any_host and len(hosts) == 1):
+            return _BAD_HOST
+        origins = [value.decode("latin-1").lower() for name, value in headers if name == b"origin"]
+        scheme = "https://" if self._core.config.tls else "http://"
+        if any(not (origin.startswith(scheme) and origin.removeprefix(scheme) in allowed) for origin in origins):
+            return _BAD_ORIGIN
+        return None
+
+    def _allowed(self, port: int) -> frozenset[str]:
+        known = self._hosts.get(port)
+        if known is None:
+            names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+            if port == (443 if self._core.config.tls else 80):
+                names += ["127.0.0.1", "localhost", "[::1]"]
+            known = frozenset([*names, *(host.lower() for host in self._core.config.hosts)])
+            self._hosts[port] = known
+        return known
+
+    def _check_grant(self, grant: Grant | None, upstream: str) -> Refusal | None:
+        if grant is None:
+            return _NO_TOKEN
+        return None if upstream in self._core.links and grant.reaches(upstream) else _NO_UPSTREAM
+
+    def _check_form(self, verb: str, headers: Headers) -> Refusal | None:
+        if verb != "POST":
+            return None
+        kind = one(headers, b"content-type").lower().split(";")
+        charset = next((part.partition("=")[2].strip('" ') for part in kind[1:] if "charset" in part), "utf-8")
+        encoding = one(headers, b"content-encoding").lower()
+        if (
+            kind[0].strip() != "application/json"
+            or charset not in ("utf-8", "utf8")
+            or encoding not in ("", "identity")
+        ):
+            return _BAD_TYPE
+        accept = one(headers, b"accept").lower()
+        if accept and not any(part.split(";")[0].strip() in _ACCEPTED for part in accept.split(",")):
+            return _BAD_ACCEPT
+        length = one(headers, b"content-length")
+        if length.isdigit() and int(length[:20]) > self._core.config.limits.body_bytes:
+            return _TOO_LARGE
+        return None
+
+    async def _refuse(self, ex: Exchange, upstream: str, grant: str, refusal: Refusal) -> None:
+        if upstream in self._core.links:
+            await self._book.reject(upstream, grant, refusal.rule, refusal.text)
+        if refusal is _NO_TOKEN:
+            await self._guesses.slow_down()
+        headers = [_JSON_TYPE, *refusal.headers, *([_CLOSE] if refusal.close else [])]
+        await ex.reply(refusal.status, headers, error(None, INVALID_REQUEST, refusal.text))
+
+    async def _other(self, ex: Exchange, path: str) -> None:
+        if path == "/healthz":
+            status = b"stopping" if self._core.stopping else b"ok"
+            await ex.reply(503 if self._core.stopping else 200, [_JSON_TYPE], b'{"status":"' + status + b'"}')
+        elif path == "/metrics":
+            await self._metrics(ex)
+        else:
+            await ex.reply(404, [])
+
+    async def _metrics(self, ex: Exchange) -> None:
+        if self._grants.find(_token(ex.headers)) is None:
+            await self._guesses.slow_down()
+            await ex.reply(401, [*_NO_TOKEN.headers])
+            return
+        gauges = {
+            "requests_in_flight": len(self._core.flights),
+            "sessions": len(self._core.sessions),
+            "holds": len(self._core.holds.waiting()),
+            "listeners": len(self._core.listeners),
+        }
+        kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        await ex.reply(200, [kind], self._core.metrics.text(gauges).encode())
+
+
+class Throttle:
+    """Makes guessing tokens slow for everybody who guesses, once several guesses failed within ten seconds."""
+
+    _SPAN_S = 10.0
+    _FREE = 20
+    _WAIT_S = 1.0
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=self._FREE)
+
+    async def slow_down(self) -> None:
+        now = time.monotonic()
+        many = len(self._recent) == self._FREE and now - self._recent[0] < self._SPAN_S
+        self._recent.append(now)
+        if many:
+            await asyncio.sleep(self._WAIT_S)
+
+
+def _token(headers: Headers) -> str | None:
+    given = [value for name, value in headers if name == b"authorization"]
+    if len(given) != 1:
+        return None
+    scheme, _, token = given[0].decode("latin-1").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

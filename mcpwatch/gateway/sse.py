@@ -1,0 +1,68 @@
+"""Server-sent events as bytes: cut a stream into events without changing one, build and rebuild single events.
+
+Source: WHATWG HTML, 9.2.6 Interpreting an event stream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator
+
+from mcpwatch.gateway.link import SseEvent, UpstreamError
+
+KEEPALIVE = b": keepalive\n\n"
+_BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+def event(data: bytes) -> bytes:
+    """`data` (one line, as JSON is) as an event on the wire."""
+    return b"event: message\ndata: " + data + b"\n\n"
+
+
+async def split(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[SseEvent]:
+    """Cut a stream into events, each with its raw bytes. An unfinished last one is dropped, as the standard says.
+
+    Raises UpstreamError(sent=True) when one event exceeds `limit` bytes.
+    """
+    buffer, searched, first = bytearray(), 0, True
+    async for chunk in chunks:
+        buffer += chunk
+        if first and len(buffer) >= len(_BOM):
+            first = False
+            if buffer.startswith(_BOM):
+                del buffer[: len(_BOM)]
+        start = 0
+        while (end := _BLANK.search(buffer, max(start, searched))) is not None:
+            raw = bytes(buffer[start : end.end()])
+            start = searched = end.end()
+            yield SseEvent(raw, data_of(raw))
+        del buffer[:start]
+        searched = max(0, len(buffer) - 3)
+        if len(buffer) > limit:
+            raise UpstreamError(f"the upstream sent an event of more than {limit} bytes", sent=True)
+
+
+def data_of(raw: bytes) -> bytes | None:
+    """The data of one event, lines joined by a line feed; None when it has no data field."""
+    if raw.startswith(b"event: message\ndata: ") and raw.count(b"\n") == 4 and b"\r" not in raw:
+        return raw[21:-2].rstrip(b"\n")
+    lines = [_value(line) for line in _LINE.split(raw) if line == b"data" or line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def with_data(raw: bytes, data: bytes) -> bytes:
+    """The same event (id, event, retry, comments kept) with other data."""
+    kept = [line for line in _LINE.split(raw) if line and line != b"data" and not line.startswith(b"data:")]
+    return b"\n".join([*kept, b"data: " + data]) + b"\n\n"
+
+
+def has_id(raw: bytes) -> bool:
+    """Whether the event carries an id, so that its stream can be resumed."""
+    return raw.startswith(b"id:") or b"\nid:" in raw or b"\rid:" in raw
+
+
+def _value(line: bytes) -> bytes:
+    value = line[5:]
+    return value[1:] if value.startswith(b" ") else value
