@@ -1,0 +1,78 @@
+"""The line at the bottom: the keys that matter here, as many as fit; each can be clicked."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from mcpwatch.console.keys import BY_ID, KEYS, Key, first_key
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.seat import Panel
+
+_ALWAYS = ("help", "palette", "quit")
+
+
+class FooterBar(Panel):
+    """Screens on the left with the current one marked, then this screen's keys, then help, palette, quit."""
+
+    DEFAULT_CSS = "FooterBar { height: 1; background: $surface; } FooterBar > Static { height: 1; }"
+
+    def __init__(self, seat: str, offered: tuple[str, ...]) -> None:
+        super().__init__()
+        self._seat = seat
+        self._offered = offered
+        self._line = Static(markup=False)
+        self._spots: list[tuple[int, int, Key]] = []
+        self._drawn: tuple[int, bool] | None = None
+
+    def compose(self) -> list[Static]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return [self._line]
+
+    def on_resize(self) -> None:
+        self.show(self.host.ledger)
+
+    def show(self, ledger: Ledger) -> None:
+        state = (self.size.width, self.host.read_only)
+        if self.size.width > 0 and state != self._drawn:
+            self._drawn = state
+            self._line.update(self._content(self.size.width))
+
+    async def on_click(self, event: events.Click) -> None:
+        for start, end, key in self._spots:
+            if start <= event.x < end:
+                await self.screen.run_action(key.action)
+                return
+
+    def _content(self, width: int) -> Content:
+        """Commands from left to right; those that do not fit are in the help anyway."""
+        seats = [key for key in KEYS if key.group == "Screens"]
+        offered = [BY_ID[name] for name in self._offered if not (self.host.read_only and BY_ID[name].changes)]
+        tail = [BY_ID[name] for name in _ALWAYS]
+        room = width - sum(self._width(key) + 2 for key in (*seats, *tail)) + 1
+        middle: list[Key] = []
+        for key in offered:
+            if self._width(key) + 2 <= room:
+                middle.append(key)
+                room -= self._width(key) + 2
+        return self._assembled(seats, middle, tail, max(0, room))
+
+    def _assembled(self, seats: list[Key], middle: list[Key], tail: list[Key], room: int) -> Content:
+        parts: list[tuple[str, str]] = [(" ", "")]
+        self._spots, at = [], 1
+        for index, key in enumerate((*seats, *middle, *tail)):
+            if index == len(seats) + len(middle):
+                parts.append((" " * room, ""))
+                at += room
+            here = key.id == self._seat
+            parts += [
+                (first_key(key, self.host.keymap_user), "bold $primary"),
+                (f" {key.label}", "bold reverse" if here else "$foreground" if key in middle else "$muted"),
+                ("  ", ""),
+            ]
+            self._spots.append((at, at + self._width(key), key))
+            at += self._width(key) + 2
+        return Content.assemble(*parts)
+
+    def _width(self, key: Key) -> int:
+        return len(first_key(key, self.host.keymap_user)) + 1 + len(key.label)

@@ -1,0 +1,214 @@
+"""The two lines on top: where we are and whether it works, then what is in force and what is going on."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from mcpwatch.console.fitting import Fact, Piece, fact, fit_line
+from mcpwatch.console.ledger import Ledger, Upstream
+from mcpwatch.console.safe import safe, shorten
+from mcpwatch.console.seat import Host, Panel
+from mcpwatch.console.wording import age, amount, latency, rate
+
+_STATES = {
+    "ready": ("●", "$success"),
+    "starting": ("◌", "$warning"),
+    "restarting": ("◌", "$warning"),
+    "failed": ("✗", "$error"),
+    "stopped": ("■", "$muted"),
+}
+
+
+def state_piece(upstream: Upstream) -> list[Piece]:
+    """`● eks ready`, the word left out when it is ready."""
+    glyph, style = _STATES.get(upstream.state, ("◌", "$muted"))
+    name = shorten(safe(upstream.name), 24)
+    word = "" if upstream.state == "ready" else f" {safe(upstream.state, 20) or 'unknown'}"
+    return [(f"{glyph} ", style), (name, "bold"), (word, style)]
+
+
+class HeaderBar(Panel):
+    """Two lines, fitted to the width."""
+
+    DEFAULT_CSS = "HeaderBar { height: 2; background: $surface; } HeaderBar > Static { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first, self._second = Static(markup=False), Static(markup=False)
+        self._drawn: tuple[Content, Content] | None = None
+
+    def compose(self) -> list[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return [self._first, self._second]
+
+    def on_resize(self) -> None:
+        self.show(self.host.ledger)
+
+    def show(self, ledger: Ledger) -> None:
+        width = self.size.width
+        if width <= 0:
+            return
+        lines = fit_line(_place(ledger, self.host), width), fit_line(_figures(ledger, self.host), width)
+        if self._drawn is None or not all(a.is_same(b) for a, b in zip(lines, self._drawn, strict=True)):
+            self._drawn = lines
+            self._first.update(lines[0])
+            self._second.update(lines[1])
+
+
+def _place(ledger: Ledger, host: Host) -> list[Fact]:
+    state = ledger.state
+    instance = safe(state.get("instance") or "", 24)
+    facts = [fact(90, [(" mcpwatch ", "bold $background on $primary")], [(" mcp ", "bold $background on $primary")])]
+    facts.append(_link(ledger, host))
+    if state.get("demo"):
+        facts.append(fact(85, [(" DEMO ", "bold $background on $accent")]))
+    facts.append(_upstreams(ledger))
+    facts += [fact(50, _endpoint(ledger), style="$muted")]
+    facts.append(_default(ledger))
+    facts.append(fact(20, f"instance {instance}", instance, style="$muted", right=True) if instance else Fact(0, ()))
+    return facts
+
+
+def _link(ledger: Ledger, host: Host) -> Fact:
+    if not host.linked:
+        return fact(95, "○ NOT CONNECTED", "○ LOST", style="bold $error")
+    if ledger.frozen:
+        return fact(95, "■ FROZEN", style="bold $decision-hold")
+    return fact(95, "● LIVE", style="bold $success")
+
+
+def _upstreams(ledger: Ledger) -> Fact:
+    known = list(ledger.upstreams.values())
+    full: list[Piece] = []
+    for upstream in known:
+        full += [("  ", "")] * bool(full) + state_piece(upstream)
+    bad = sum(upstream.state != "ready" for upstream in known)
+    short: list[Piece] = [(f"{len(known)} upstreams", "bold"), (f" {bad} not ready" if bad else "", "$warning")]
+    return fact(70, full, short if len(known) > 1 else full) if known else Fact(0, ())
+
+
+def _endpoint(ledger: Ledger) -> str:
+    endpoints = ledger.connect.get("endpoints") or ledger.state.get("endpoints") or {}
+    url = next(iter(endpoints.values()), "")
+    return safe(url, 120) if len(endpoints) <= 1 else safe(url, 120).rsplit("/", 1)[0] + "/…"
+
+
+def _default(ledger: Ledger) -> Fact:
+    defaults = {view.default for view in ledger.policies.values()}
+    if not ledger.policies or defaults == {""}:
+        return fact(80, "NO POLICY: ALL REFUSED", "NO POLICY", style="bold $error", right=True)
+    if defaults == {"deny"}:
+        return fact(80, [("default ", "$muted"), ("DENY", "bold $decision-deny")], right=True)
+    if "?" in defaults:
+        return Fact(0, ())
+    word = "ALLOW" if defaults == {"allow"} else "MIXED"
+    return fact(80, [("default ", "$muted"), (word, "bold $decision-limit")], right=True)
+
+
+def _figures(ledger: Ledger, host: Host) -> list[Fact]:
+    p95 = ledger.latencies.percentile(ledger.now_ms, 0.95)
+    waiting = len(ledger.holds)
+    held: list[Piece] = [(f" ? {waiting} WAITING ", "bold $background on $decision-hold")] if waiting else []
+    return [
+        _policy(ledger),
+        fact(60, [(rate(ledger.rate), "bold")]),
+        fact(55, [("p95 ", "$muted"), (latency(p95) if p95 is not None else "–", "bold")]),
+        fact(
+            65, [(amount(ledger.refused), "bold $decision-deny" if ledger.refused else "bold"), (" refused", "$muted")]
+        ),
+        fact(95, held, [(f" ?{waiting} ", "bold $background on $decision-hold")] if waiting else ""),
+        *_house(ledger, host),
+    ]
+
+
+def _policy(ledger: Ledger) -> Fact:
+    views = list(ledger.policies.values())
+    if not views:
+        return fact(75, "no policy", style="$error")
+    newest = max(views, key=lambda view: view.installed_at_ms)
+    since = age(ledger.now_ms - newest.installed_at_ms) if newest.installed_at_ms else ""
+    name: Piece = (newest.digest[:7] or "none", "bold")
+    mark: Piece = (" ✗ file broken", "bold $error") if any(view.error for view in views) else (" ✓", "$success")
+    many: Piece = (f" +{len(views) - 1}", "$muted") if len(views) > 1 else ("", "")
+    ago: Piece = (f" {since} ago", "$muted") if since else ("", "")
+    return fact(75, [("policy ", "$muted"), name, mark, many, ago], [("policy ", "$muted"), name, mark], [name, mark])
+
+
+def _house(ledger: Ledger, host: Host) -> list[Fact]:
+    state = ledger.state
+    consoles = int(state.get("consoles") or 0)
+    facts: list[Fact] = []
+    if host.read_only:
+        facts.append(fact(68, "READ-ONLY", style="bold $accent", right=True))
+    if ledger.dropped:
+        facts.append(fact(45, f"{amount(ledger.dropped)} not shown", style="$warning", right=True))
+    if consoles:
+        word = "console" if consoles == 1 else "consoles"
+        facts.append(fact(30, f"{consoles} {word}", style="$muted", right=True))
+    durability = str((state.get("audit") or {}).get("durability") or state.get("durability") or "")
+    rows = (state.get("audit") or {}).get("rows")
+    if rows is not None:
+        facts.append(fact(25, f"audit {amount(rows)}", style="$muted", right=True))
+    if durability:
+        facts.append(fact(28, f"sync {safe(durability, 10)}", safe(durability, 10), style="$muted", right=True))
+    return facts
+
+
+class Banner(Panel):
+    """What the operator must know now, a line each; gone when all is well."""
+
+    DEFAULT_CSS = "Banner { height: auto; max-height: 6; display: none; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = Static(markup=False)
+        self._drawn = ""
+
+    def compose(self) -> list[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return [self._text]
+
+    def show(self, ledger: Ledger) -> None:
+        lines = banner_lines(ledger, self.host)
+        drawn = repr(lines)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.display = bool(lines)
+            self._text.update(Content("\n").join([Content.styled(f" {text} ", style) for text, style in lines]))
+
+
+def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
+    """(safe text, style) of every alarm, worst first."""
+    lines: list[Piece] = []
+    alarm, warn = "bold $background on $error", "$background on $warning"
+    if not host.linked:
+        lines.append(
+            (
+                f"✗ No connection to the gateway: {safe(host.link_error, 200)}. Trying again; what is shown is old.",
+                alarm,
+            )
+        )
+    if ledger.audit_state != "ok":
+        lines.append(
+            (
+                f"✗ The audit {safe(ledger.audit_state, 20)}, every call is refused: {safe(ledger.audit_error, 300)}",
+                alarm,
+            )
+        )
+    for view in ledger.policies.values():
+        if view.error:
+            lines.append((f"✗ {safe(view.error, 400)}  (the last good policy stays in force)", alarm))
+    for upstream in ledger.upstreams.values():
+        if upstream.state in ("failed", "restarting") and upstream.error:
+            remedy = f"  → {safe(upstream.remedy, 200)}" if upstream.remedy else ""
+            text = f"✗ {safe(upstream.name, 40)} {safe(upstream.state, 20)}: {safe(upstream.error, 300)}{remedy}"
+            lines.append((text, warn))
+    if ledger.frozen:
+        lines.append((f"■ Frozen by an operator: {_scopes(ledger)}. Calls are refused until F thaws.", warn))
+    return lines
+
+
+def _scopes(ledger: Ledger) -> str:
+    if "*" in ledger.frozen:
+        return "everything"
+    return safe(", ".join(scope.replace(":", " ", 1) for scope in sorted(ledger.frozen)), 200)

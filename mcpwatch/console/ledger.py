@@ -1,0 +1,290 @@
+"""Folds what the gateway tells into what panels show. Pure: no clock, no I/O, no Textual; `now_ms` comes from `tick`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpwatch.console.meters import Latencies, Meter, Meters, Series
+from mcpwatch.console.policies import PolicyView, unused_limits
+from mcpwatch.console.ring import CAPACITY, Call, Record, Ring, moment_ms
+from mcpwatch.records import public_json
+
+Object = Mapping[str, Any]
+
+TRAFFIC_SECONDS = 1800
+_REFUSED = ("deny", "limit", "hidden", "reject")
+
+
+@dataclass(slots=True)
+class Upstream:
+    """`state`: starting | ready | restarting | failed | stopped. `error` is its last stderr line, `remedy` what to do."""
+
+    name: str
+    state: str = ""
+    error: str = ""
+    remedy: str = ""
+    tools: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    tools_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class ToolStats:
+    """What became of one tool's calls since this console attached (and in the snapshot it started from)."""
+
+    calls: int = 0
+    refused: int = 0
+    held: int = 0
+    failed: int = 0
+    last_at_ms: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+
+@dataclass(slots=True)
+class Hold:
+    """A call that waits for an operator. `expires_at_ms` 0 when the gateway has not said."""
+
+    call: Call
+    opened_at_ms: int
+    expires_at_ms: int
+
+
+class Ledger:
+    """Everything the console knows. Panels read its fields; only `hello`, `fold`, `status` and `tick` change them."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.now_ms = 0
+        self.calls = Ring(capacity)
+        self.changed: list[int] = []
+        """Numbers of calls whose record changed since the list was last emptied by who draws them."""
+        self.meters = Meters()
+        self.traffic = Series(TRAFFIC_SECONDS)
+        self.refusals = Series(TRAFFIC_SECONDS)
+        self.latencies = Latencies()
+        self.tools: dict[tuple[str, str], ToolStats] = {}
+        self.upstreams: dict[str, Upstream] = {}
+        self.policies: dict[str, PolicyView] = {}
+        self.holds: dict[str, Hold] = {}
+        self.frozen: set[str] = set()
+        self.connect: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
+        """The gateway's last `status`."""
+        self.audit_state = "ok"
+        self.audit_error = ""
+        self.refused = 0
+        self.dropped = 0
+        self._folds: dict[str, Callable[[Object], None]] = {
+            "hello": self.hello,
+            "call_decided": lambda event: self._decided(public_json(event["record"], None)),
+            "call_settled": lambda event: self._settled(event["outcome"]),
+            "counters": lambda event: self._counters(event["counters"]),
+            "policy_installed": self._installed,
+            "policy_rejected": self._rejected,
+            "upstream_changed": self._upstream,
+            "tools_changed": lambda event: self._tools(event["upstream"], event["tools"], moment_ms(event["at_ms"])),
+            "hold_opened": self._hold_opened,
+            "hold_closed": self._hold_closed,
+            "frozen": lambda event: self._freeze(str(event["scope"]), event["on"] is True),
+            "audit_state": lambda event: self._audit(event["state"], event.get("error", "")),
+            "dropped": self._lost,
+            "status": lambda event: self.status(event["status"]),
+        }
+
+    def tick(self, now_ms: int) -> None:
+        """Time goes on."""
+        self.now_ms = now_ms
+
+    def fold(self, event: Object) -> None:
+        """Take one event of the feed. Types that this console does not know are passed over."""
+        handler = self._folds.get(str(event.get("type")))
+        if handler is not None:
+            handler(event)
+
+    def hello(self, event: Object) -> None:
+        """A snapshot: everything known before is replaced; numbers of calls go on."""
+        self._forget()
+        self.status(event.get("status") or {})
+        self.connect = dict(event.get("connect") or {})
+        for upstream, policy in (event.get("policies") or {}).items():
+            self.policies[upstream] = PolicyView.read(upstream, policy, self._installed_at(upstream))
+        for upstream, tools in (event.get("tools") or {}).items():
+            self._tools(upstream, tools, 0)
+        for record in event.get("calls") or []:
+            self._decided(dict(record))
+        self._restore_holds()
+        self._counters(event.get("counters") or [])
+        for upstream in self.policies:
+            self._declare(upstream)
+
+    def status(self, status: Object) -> None:
+        """The gateway's own summary, asked for now and then: what events do not tell."""
+        self.state = dict(status)
+        for name, upstream in (status.get("upstreams") or {}).items():
+            self._upstream({"upstream": name, **upstream})
+        self.frozen = {
+            str(item.get("scope", item)) if isinstance(item, dict) else str(item) for item in status.get("frozen") or []
+        }
+        audit = status.get("audit") or {}
+        self._audit(audit.get("state") or "ok", audit.get("error") or "")
+
+    @property
+    def rate(self) -> float:
+        """Calls a second over the last five seconds."""
+        return self.traffic.rate(self.now_ms, 5)
+
+    def waiting(self) -> list[Hold]:
+        """Calls that wait for an operator, the one with the least time left first."""
+        return sorted(self.holds.values(), key=lambda hold: hold.expires_at_ms or hold.opened_at_ms)
+
+    def limits(self) -> list[Meter]:
+        """Limits, nearest to exhaustion first."""
+        return self.meters.nearest(self.now_ms)
+
+    def stats(self, upstream: str, tool: str) -> ToolStats:
+        """The figures of one tool; all zero when it was not called."""
+        return self.tools.get((upstream, tool)) or ToolStats()
+
+    def _forget(self) -> None:
+        self.calls.clear()
+        self.changed.clear()
+        self.meters.clear()
+        self.traffic, self.refusals = Series(TRAFFIC_SECONDS), Series(TRAFFIC_SECONDS)
+        self.latencies = Latencies()
+        for known in (self.tools, self.upstreams, self.policies, self.holds):
+            known.clear()
+        self.refused = self.dropped = 0
+
+    def _decided(self, record: Record) -> None:
+        known = self.calls.named(str(record.get("call_id", "")))
+        if known is None:
+            call = self.calls.append(record)
+            self._count(call)
+        else:
+            call = known
+            self._redecide(call, record)
+        for counter in record.get("counters") or ():
+            self._counter(counter, call)
+
+    def _count(self, call: Call) -> None:
+        stats = self._stats(call)
+        stats.calls += 1
+        stats.last_at_ms = call.at_ms
+        self.traffic.add(call.at_ms)
+        if call.word in _REFUSED:
+            self._refuse(call, stats)
+        if call.word == "hold":
+            stats.held += 1
+        if call.record.get("latency_ms") is not None:
+            self._timed(call, stats)
+
+    def _redecide(self, call: Call, record: Record) -> None:
+        before = call.word
+        call.merge(record)
+        self.changed.append(call.number)
+        if before not in _REFUSED and call.word in _REFUSED:
+            self._refuse(call, self._stats(call))
+
+    def _refuse(self, call: Call, stats: ToolStats) -> None:
+        stats.refused += 1
+        self.refused += 1
+        self.refusals.add(call.at_ms)
+
+    def _counter(self, counter: dict[str, Any], call: Call) -> None:
+        record = call.record
+        who = str(record.get("grant") or record.get("client") or "")
+        meter = self.meters.observe(counter, str(record.get("upstream", "")), call.at_ms, who)
+        if call.word == "limit" and record.get("rule") == meter.rule:
+            meter.refused += 1
+
+    def _settled(self, outcome: Object) -> None:
+        call = self.calls.named(str(outcome.get("call_id", "")))
+        if call is None:
+            return
+        call.merge({key: outcome.get(key) for key in ("outcome", "latency_ms", "result_bytes", "error")})
+        self.changed.append(call.number)
+        self._timed(call, self._stats(call))
+
+    def _timed(self, call: Call, stats: ToolStats) -> None:
+        record = call.record
+        if record.get("outcome") not in ("ok", "not_sent"):
+            stats.failed += 1
+        if record.get("outcome") != "not_sent":
+            latency = max(0.0, float(record.get("latency_ms") or 0) - float(record.get("held_ms") or 0))
+            self.latencies.add(call.at_ms, latency)
+            stats.latencies.add(call.at_ms, latency)
+
+    def _stats(self, call: Call) -> ToolStats:
+        key = (str(call.record.get("upstream", "")), call.tool)
+        stats = self.tools.get(key)
+        if stats is None:
+            stats = self.tools[key] = ToolStats()
+        return stats
+
+    def _counters(self, counters: list[dict[str, Any]]) -> None:
+        only = next(iter(self.policies), "") if len(self.policies) == 1 else ""
+        for counter in counters:
+            self.meters.observe(counter, str(counter.get("upstream") or only), self.now_ms, exact=True)
+
+    def _installed(self, event: Object) -> None:
+        upstream = str(event["upstream"])
+        self.policies[upstream] = PolicyView.read(upstream, event, moment_ms(event.get("at_ms")))
+        self._declare(upstream)
+
+    def _rejected(self, event: Object) -> None:
+        upstream = str(event["upstream"])
+        known = self.policies.get(upstream) or PolicyView(upstream, str(event.get("file", "")))
+        self.policies[upstream] = known.rejected(event.get("problems") or [])
+
+    def _declare(self, upstream: str) -> None:
+        self.meters.declare(upstream, unused_limits(self.policies[upstream]))
+
+    def _upstream(self, event: Object) -> None:
+        upstream = self._upstream_named(str(event["upstream"]))
+        upstream.state = str(event.get("state") or "")
+        upstream.error = str(event.get("error") or "")
+        upstream.remedy = str(event.get("remedy") or "")
+
+    def _tools(self, name: str, tools: list[dict[str, Any]], at_ms: int) -> None:
+        upstream = self._upstream_named(name)
+        upstream.tools = list(tools)
+        upstream.tools_at_ms = at_ms
+
+    def _upstream_named(self, name: str) -> Upstream:
+        if name not in self.upstreams:
+            self.upstreams[name] = Upstream(name)
+        return self.upstreams[name]
+
+    def _hold_opened(self, event: Object) -> None:
+        call = self.calls.named(str(event["call_id"]))
+        if call is not None:
+            at_ms = moment_ms(event.get("at_ms"))
+            self.holds[call.call_id] = Hold(call, at_ms, moment_ms(event.get("expires_at_ms")))
+
+    def _hold_closed(self, event: Object) -> None:
+        self.holds.pop(str(event["call_id"]), None)
+
+    def _restore_holds(self) -> None:
+        for hold in self.state.get("holds") or []:
+            call = self.calls.named(str(hold.get("call_id", "")))
+            if call is not None:
+                expires = moment_ms(hold.get("expires_at_ms") or hold.get("expires_at"))
+                self.holds[call.call_id] = Hold(
+                    call, moment_ms(hold.get("at_ms") or hold.get("at")) or call.at_ms, expires
+                )
+
+    def _freeze(self, scope: str, on: bool) -> None:
+        if on:
+            self.frozen.add(scope)
+        else:
+            self.frozen.discard(scope)
+
+    def _audit(self, state: object, error: object) -> None:
+        self.audit_state, self.audit_error = str(state), str(error or "")
+
+    def _lost(self, event: Object) -> None:
+        self.dropped += int(event.get("count") or 0)
+
+    def _installed_at(self, upstream: str) -> int:
+        policy = (self.state.get("policies") or {}).get(upstream) or {}
+        return moment_ms(policy.get("installed_at"))

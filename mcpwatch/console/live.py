@@ -1,0 +1,179 @@
+"""The first screen: what happens, what is refused, what is close to its limit, who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual import on
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+
+from mcpwatch.console.callorders import ORDERS, CallOrders
+from mcpwatch.console.detail import DetailPanel, DetailScreen
+from mcpwatch.console.draw import title
+from mcpwatch.console.emptiness import EmptyList
+from mcpwatch.console.filterbar import FilterBar
+from mcpwatch.console.keys import bindings
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.limits_panel import LimitsPanel
+from mcpwatch.console.meters import Meter
+from mcpwatch.console.peek import PolicyPeek
+from mcpwatch.console.ring import Call
+from mcpwatch.console.safe import shorten
+from mcpwatch.console.seat import Panel, Seat
+from mcpwatch.console.side import HealthPanel, ToolsPanel
+from mcpwatch.console.stream import CallStream
+from mcpwatch.console.traffic_panel import TrafficPanel
+from mcpwatch.console.wording import amount
+
+
+class ListTitle(Panel):
+    """What the list shows and whether it moves."""
+
+    DEFAULT_CSS = "ListTitle { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn: tuple[object, ...] = ()
+        self._line = Content("")
+
+    def say(self, stream: CallStream, filter_text: str) -> None:
+        """Draw again when anything that it tells changed."""
+        state = (stream.following, stream.fresh, len(stream.view), filter_text, stream.has_focus, self.size.width)
+        if state != self._drawn and self.size.width:
+            self._drawn = state
+            if stream.following:
+                note = "following"
+            else:
+                note = f"standing still, {amount(stream.fresh)} new ↓" if stream.fresh else "standing still"
+            count = f"{len(stream.view):,}"
+            note += f" · {count} match {shorten(filter_text, 40)}" if filter_text else f" · {count}"
+            self._line = title("CALLS", note, self.size.width, focused=stream.has_focus)
+            self.refresh()
+
+    def show(self, ledger: Ledger) -> None:
+        del ledger
+
+    def render(self) -> Content:
+        return self._line
+
+
+class LiveScreen(CallOrders, Seat):
+    """List on the left, panels on the right or below, by size."""
+
+    seat = "live"
+    footer = (
+        "filter",
+        "detail",
+        "pause",
+        "limit",
+        "deny",
+        "hide",
+        "freeze",
+        "copy",
+        "approval",
+        "rule",
+        "approve",
+        "refuse",
+    )
+    BINDINGS = bindings(("filter", "detail", "back", *ORDERS))
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._share = 0
+        self.stream = CallStream(ledger, id="main")
+        self._title = ListTitle()
+        self._empty = EmptyList()
+        self._filter = FilterBar()
+        self._below = DetailPanel(id="detail-below")
+        self._beside = DetailPanel(id="detail-beside")
+        self._limits = LimitsPanel(id="limits")
+        self._strip = LimitsPanel(table=True, id="limits-strip")
+        self._peek = PolicyPeek(id="peek")
+
+    def body(self) -> Iterable[Widget]:
+        left = Vertical(self._title, self.stream, self._empty, self._filter, self._below, self._strip, id="left")
+        side = Vertical(
+            TrafficPanel(id="traffic"),
+            self._limits,
+            HealthPanel(),
+            ToolsPanel(id="busiest"),
+            self._beside,
+            self._peek,
+            id="side",
+        )
+        yield Horizontal(left, side, id="live")
+
+    def show(self, ledger: Ledger) -> None:
+        self.stream.take(ledger.changed)
+        self._empty.display = len(ledger.calls) == 0
+        self.stream.display = not self._empty.display
+        self._title.say(self.stream, self._filter.text)
+        self._peek.follow(self.stream.current)
+        super().show(ledger)
+
+    def look_changed(self) -> None:
+        self.stream.repaint()
+        super().look_changed()
+
+    def target(self) -> Call | None:
+        return self.stream.hold_still()
+
+    def selected_call(self) -> Call | None:
+        return self.stream.selected
+
+    def limit_target(self) -> Meter | None:
+        return self._limits.selected or self._strip.selected
+
+    def enlarge(self, step: int) -> None:
+        """Give the panels more or less room beside the list."""
+        self._share = max(-3, min(3, self._share + step * (-1 if self.stream.has_focus else 1)))
+        self.query_one("#side").styles.width = f"{36 + 6 * self._share}%"
+
+    @on(CallStream.Moved)
+    def _moved(self) -> None:
+        call = self.stream.selected
+        if call is None:
+            self.remove_class("-detail")
+        self._below.tell(call)
+        self._beside.tell(call)
+        self._title.say(self.stream, self._filter.text)
+        self._peek.follow(self.stream.current)
+
+    @on(FilterBar.Changed)
+    def _filtered(self, event: FilterBar.Changed) -> None:
+        self.stream.use_filter(event.matcher)
+        if event.done:
+            self.stream.focus()
+
+    def action_filter(self) -> None:
+        self._filter.open()
+
+    def action_detail(self) -> None:
+        """The selected call, whole; again: on the whole screen."""
+        call = self.target()
+        if call is None:
+            return
+        if self.has_class("-narrow") or self.has_class("-low") or self.has_class("-detail"):
+            self.app.push_screen(DetailScreen(call))
+        else:
+            self.add_class("-detail")
+            self.call_after_refresh(self._moved)
+
+    def action_back(self) -> None:
+        """Close the detail, then the filter, then the selection."""
+        if self.has_class("-detail"):
+            self.remove_class("-detail")
+        elif self._filter.text:
+            self._filter.clear()
+        else:
+            self.stream.action_follow()
+        self.stream.focus()
+
+    def action_copy(self) -> None:
+        if len(self._ledger.calls):
+            super().action_copy()
+        else:
+            self._empty.copy()

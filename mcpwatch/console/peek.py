@@ -1,0 +1,59 @@
+"""The policy text beside the list on large terminals, at the line that decided the call in question."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from mcpwatch.console.draw import title
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.ring import Call
+from mcpwatch.console.safe import safe, shorten
+from mcpwatch.console.seat import Panel
+
+
+class PolicyPeek(Panel):
+    """Lines around the deciding rule, which is marked; the beginning of the policy when no rule decided."""
+
+    DEFAULT_CSS = "PolicyPeek { height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._upstream = ""
+        self._rule = ""
+        self._text: tuple[str, str, int] | None = None
+
+    def follow(self, call: Call | None) -> None:
+        """Look at the rule that decided this call; calls without a rule leave the view where it is."""
+        if call is not None and self.display:
+            rule = str(call.record.get("rule") or call.record.get("would_deny") or "")
+            upstream = str(call.record.get("upstream", ""))
+            if rule.startswith("/") or upstream != self._upstream:
+                self._upstream, self._rule = upstream, rule
+
+    def show(self, ledger: Ledger) -> None:
+        if not self.display:
+            return
+        view = ledger.policies.get(self._upstream) or next(iter(ledger.policies.values()), None)
+        text = (view.file, view.text, view.line_of(self._rule)) if view is not None else None
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size.width, self.size.height
+        if self._text is None or height < 3:
+            return Content("")
+        file, text, marked = self._text
+        lines = text.split("\n")
+        first = max(0, min(marked - height // 2, len(lines) - height + 1))
+        shown = [title("POLICY", safe(file.rsplit("/", 1)[-1], 60), width)]
+        for number, line in enumerate(lines[first : first + height - 1], first + 1):
+            here = number == marked
+            body = shorten(safe(line.replace("\t", "    "), 400), width - 6)
+            made = Content.assemble(
+                (f"{number:>4} ", "bold $primary" if here else "$muted"), (body, "bold" if here else "$muted")
+            )
+            shown.append(
+                made.pad_right(max(0, width - made.cell_length)).stylize_before("on $selection") if here else made
+            )
+        return Content("\n").join(shown)

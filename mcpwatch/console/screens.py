@@ -1,0 +1,33 @@
+"""Which screens there are, and the dialogs that an order opens. A new screen is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.app import App
+from textual.screen import Screen
+
+from mcpwatch.console.holds_screen import HoldsScreen
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.live import LiveScreen
+from mcpwatch.console.orders import QuickEdit, ShowRule
+from mcpwatch.console.seat import Seat
+
+SCREENS: dict[str, Callable[[Ledger], Seat]] = {
+    "live": LiveScreen,
+    "holds": HoldsScreen,
+}
+"""Screens by the name that `keys.KEYS` gives them, in the order of their keys."""
+
+EDIT_DIALOG: Callable[[QuickEdit], Screen[Any]] | None = None
+"""Makes the dialog that shows one change as a diff and saves it."""
+
+
+async def show_rule(app: App[Any], order: ShowRule) -> None:
+    """Open the policy screen at a rule, when there is one."""
+    if "policy" in SCREENS:
+        await app.switch_mode("policy")
+        goto = getattr(app.screen, "goto_rule", None)
+        if goto is not None:
+            goto(order.upstream, order.rule, order.tool)

@@ -1,0 +1,187 @@
+"""One call told whole: how it was decided, by which line of the policy, with what arguments, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import tzinfo
+from typing import Any
+
+from textual.content import Content
+
+from mcpwatch.console.fitting import Piece
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.ring import Call, Record, moment_ms
+from mcpwatch.console.safe import safe, safe_lines
+from mcpwatch.console.theme import Look
+from mcpwatch.console.wording import WORDS, amount, client_name, client_version, clock, latency, span
+
+_LABEL = 10
+_ARGS_MAX = 8_000
+_RESULTS = {
+    "pass": "$decision-allow",
+    "deny": "$decision-deny",
+    "hold": "$decision-hold",
+    "observe": "$decision-observe",
+}
+_OUTCOMES = {
+    "ok": "answered",
+    "tool_error": "answered with an error of the tool",
+    "rpc_error": "answered with a protocol error",
+    "transport_error": "the upstream could not be reached",
+    "timeout": "no answer in time",
+    "cancelled": "cancelled by the caller",
+    "client_gone": "the caller went away",
+    "not_sent": "not sent to the upstream",
+    "unknown": "the gateway stopped before the answer",
+}
+
+Line = list[Piece]
+
+
+def headline(call: Call, look: Look) -> Line:
+    """`#1042  ✗ DENY  invoke_agent_runtime`."""
+    seq = call.record.get("seq") or ""
+    return [
+        (f"#{seq}  " if seq else "", "$muted"),
+        (f"{look.glyphs[call.word]} {WORDS[call.word]}", f"bold $decision-{call.word}"),
+        ("  ", ""),
+        (safe(call.tool, 120), "bold"),
+    ]
+
+
+def story(call: Call, ledger: Ledger, look: Look, zone: tzinfo | None) -> Content:
+    """All of it, one fact a line; long values wrap."""
+    record = call.record
+    lines: list[Line] = [headline(call, look), _path(call, ledger, look)]
+    for label, make in _FACTS:
+        for text, style in make(record, ledger):
+            lines.append([(label.ljust(_LABEL), "$muted"), (text, style)])
+            label = ""
+    lines.append([("at".ljust(_LABEL), "$muted"), (_moment(call, zone), "")])
+    lines.append([("arguments", "$muted")])
+    lines += arguments(record.get("args"))
+    return Content("\n").join([Content.assemble(*line) for line in lines])
+
+
+def _path(call: Call, ledger: Ledger, look: Look) -> Line:
+    """`default deny → tools.x → limits 10/10 → DENY`: the steps as the engine took them."""
+    line: Line = [("decided".ljust(_LABEL), "$muted")]
+    for step in call.record.get("steps") or []:
+        result = str(step.get("result", ""))
+        if result == "skip":
+            continue
+        text = " ".join(part for part in (safe(step.get("step", ""), 40), safe(step.get("detail", ""), 120)) if part)
+        line += [(text, _RESULTS.get(result, "")), (" → ", "$muted")]
+    return [*line, (WORDS[call.word], f"bold $decision-{call.word}")]
+
+
+def _rule(record: Record, ledger: Ledger) -> Line:
+    rule = str(record.get("rule") or "")
+    if not rule:
+        return []
+    view = ledger.policies.get(str(record.get("upstream", "")))
+    line = view.line_of(rule) if view is not None and _same(view.digest, record) else 0
+    place = f"   {safe(view.file.rsplit('/', 1)[-1], 60)}:{line}" if view is not None and line else ""
+    return [(safe(rule, 300) + place, "")]
+
+
+def _same(digest: str, record: Record) -> bool:
+    policy = str(record.get("policy") or "")
+    return bool(policy) and digest.startswith(policy[:12])
+
+
+def _text(name: str, style: str = "") -> Callable[[Record, Ledger], Line]:
+    def make(record: Record, ledger: Ledger) -> Line:
+        del ledger
+        value = record.get(name)
+        return [(safe(value, 600), style)] if value else []
+
+    return make
+
+
+def _counters(record: Record, ledger: Ledger) -> Line:
+    lines: Line = []
+    for counter in record.get("counters") or []:
+        resets = moment_ms(counter.get("resets_at"))
+        left = f"   resets in {span(resets - ledger.now_ms)}" if resets > ledger.now_ms else ""
+        used = f"{amount(float(counter.get('used') or 0))}/{amount(float(counter.get('max') or 0))}"
+        scope = f"per {safe(counter.get('scope', ''), 60)} {safe(counter.get('value') or '', 60)}".rstrip()
+        lines.append(
+            (f"{safe(counter.get('name', ''), 80)}  {used} a {safe(counter.get('window', ''), 12)} {scope}{left}", "")
+        )
+    return lines
+
+
+def _caller(record: Record, ledger: Ledger) -> Line:
+    del ledger
+    client = " ".join(part for part in (client_name(record), client_version(record)) if part)
+    session = f"   session {safe(record['session'], 60)}" if record.get("session") else ""
+    through = f"   with {safe(client, 80)}" if client else ""
+    return [(f"{safe(record.get('grant') or '-', 60)}{through}{session}", "")]
+
+
+def _outcome(record: Record, ledger: Ledger) -> Line:
+    del ledger
+    outcome = record.get("outcome")
+    if outcome is None:
+        waits = record.get("decision") == "hold"
+        return [("waits for an operator" if waits else "under way", "$decision-hold" if waits else "$muted")]
+    text = _OUTCOMES.get(str(outcome), safe(outcome, 40))
+    if record.get("latency_ms") is not None:
+        text += f" after {latency(float(record['latency_ms']))}, {amount(float(record.get('result_bytes') or 0))} bytes"
+    return [(text, "" if outcome in ("ok", "not_sent") else "$decision-limit")]
+
+
+def _held(record: Record, ledger: Ledger) -> Line:
+    del ledger
+    if record.get("held_ms") is None:
+        return []
+    by = f", decided by {safe(record['approved_by'], 60)}" if record.get("approved_by") else ""
+    return [(f"{span(int(record['held_ms']))}{by}", "")]
+
+
+_FACTS: tuple[tuple[str, Callable[[Record, Ledger], Line]], ...] = (
+    ("rule", _rule),
+    ("reason", _text("reason")),
+    ("observe", _text("would_deny", "$decision-observe")),
+    ("told", _text("message")),
+    ("counter", _counters),
+    ("caller", _caller),
+    ("upstream", _text("upstream")),
+    ("held", _held),
+    ("outcome", _outcome),
+    ("error", _text("error", "$decision-limit")),
+    ("policy", _text("policy")),
+    ("call id", _text("call_id")),
+)
+
+
+def _moment(call: Call, zone: tzinfo | None) -> str:
+    return clock(call.at_ms, zone, ms=True)
+
+
+def arguments(args: Any) -> list[Line]:
+    """The whole arguments, indented, names and values in different styles."""
+    if not args:
+        return [[("  none", "$muted")]]
+    try:
+        text = json.dumps(args, ensure_ascii=False, indent=2)
+    except (TypeError, ValueError, RecursionError):
+        text = str(type(args).__name__)
+    return [_json_line(line) for line in safe_lines(text, _ARGS_MAX).split("\n")]
+
+
+def _json_line(line: str) -> Line:
+    name, colon, value = line.partition('": ')
+    if colon and name.lstrip().startswith('"'):
+        return [("  ", ""), (name + '"', "$syntax-key"), (": ", "$syntax-punctuation"), (value, _value_style(value))]
+    return [("  ", ""), (line, _value_style(line.strip()))]
+
+
+def _value_style(value: str) -> str:
+    if value.startswith('"'):
+        return "$syntax-string"
+    if value[:1].isdigit() or value[:1] == "-":
+        return "$syntax-number"
+    return "$syntax-keyword" if value[:1] in "tfn" and value[:1] else "$syntax-punctuation"

@@ -1,0 +1,61 @@
+"""How much is going on: a chart of the last minutes, how many were refused, how long answers take."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from mcpwatch.console.draw import chart, spark, title
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.seat import Panel
+from mcpwatch.console.wording import latency, rate
+
+
+class TrafficPanel(Panel):
+    """Title, chart of calls, line of refusals, line of figures."""
+
+    DEFAULT_CSS = "TrafficPanel { height: 7; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._ledger: Ledger | None = None
+        self._second = 0
+
+    def show(self, ledger: Ledger) -> None:
+        if self.display and (self._ledger is None or ledger.now_ms // 1000 != self._second):
+            self._ledger, self._second = ledger, ledger.now_ms // 1000
+            self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size.width, self.size.height
+        ledger = self._ledger
+        if ledger is None or width < 20 or height < 4:
+            return Content("")
+        seconds = max(1, 300 // (width - 1))
+        now_ms = ledger.now_ms
+        calls = ledger.traffic.bars(now_ms, width - 1, seconds)
+        refused = ledger.refusals.bars(now_ms, width - 1, seconds)
+        look = self.host.look
+        lines = [title("TRAFFIC", _minutes(seconds * (width - 1)), width)]
+        lines += [Content.assemble(" ", (line, "$primary")) for line in chart(calls, height - 3, look)]
+        lines.append(Content.assemble(" ", (spark(refused, look, max(calls, default=0)), "$decision-deny")))
+        lines.append(_figures(ledger, seconds, max(calls, default=0), sum(refused)))
+        return Content("\n").join(lines)
+
+
+def _minutes(seconds: int) -> str:
+    return f"last {round(seconds / 60)} min"
+
+
+def _figures(ledger: Ledger, seconds: int, top: float, refused: float) -> Content:
+    p50, p95 = (ledger.latencies.percentile(ledger.now_ms, share) for share in (0.5, 0.95))
+    return Content.assemble(
+        (" peak ", "$muted"),
+        rate(top / seconds),
+        ("  p50 ", "$muted"),
+        latency(p50) if p50 is not None else "–",
+        ("  p95 ", "$muted"),
+        latency(p95) if p95 is not None else "–",
+        ("  ", ""),
+        (f"{refused:.0f}", "$decision-deny" if refused else ""),
+        (" refused", "$muted"),
+    )
