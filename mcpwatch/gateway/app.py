@@ -34,7 +34,7 @@ _LAST_WORDS_S = 1.0
 class Gateway:
     """Serves `/mcp/NAME` for each link, `/healthz` and `/metrics`.
 
-    `holds.waiting()` lists held calls, `await holds.decide(call_id, approve=…, by=…, reason=…, remember=…)` decides one.
+    `holds.waiting()` lists held calls, `await holds.decide(call_id, approve=…, by=…, reason=…, remember=…)` decides it.
     `await freeze.set(scope, on=…, by=…)` takes `*`, `grant:NAME` or `tool:NAME`; `freeze.scopes` lists what is frozen.
     """
 

@@ -16,7 +16,7 @@ META = "mcpwatch/decision"
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a call is refused: `rule` for the audit, `message` for the agent (without the prefix), `reason` for people."""
+    """Why a call is refused: `rule` for the audit, `message` for the agent (without prefix), `reason` for people."""
 
     rule: str
     reason: str
