@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ Queue = asyncio.Queue[Reading]
 
 
 @asynccontextmanager
-async def watched(*paths: Path) -> AsyncIterator[Queue]:
+async def watched(*paths: Path) -> AsyncGenerator[Queue]:
     """Follow files; what is told comes out of the queue, except what was there at the start."""
     queue: Queue = asyncio.Queue()
     files = [PolicyFile(path, queue.put) for path in paths]

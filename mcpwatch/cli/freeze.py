@@ -32,7 +32,7 @@ def freeze(place: Place, as_json: bool, grant: str, tool: str) -> None:
 @_grant
 @_tool
 def thaw(place: Place, as_json: bool, grant: str, tool: str) -> None:
-    """End a freeze. Without --grant and --tool the freeze of everything ends; the others stay."""
+    """End a freeze. Without --grant and --tool everything is thawed."""
     answer = ask(place, lambda client: client.thaw(grant=grant, tool=tool, by=_me()))
     _tell(answer, as_json)
 

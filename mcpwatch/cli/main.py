@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from mcpwatch import __version__
+from mcpwatch.cli.group import lazy
 from mcpwatch.cli.options import TakesArguments, gateway_options, keep_for_subcommands
 from mcpwatch.cli.output import say_fault
 from mcpwatch.errors import AuditError, ConfigError
@@ -37,26 +37,12 @@ _COMMANDS = {
 }
 
 
-class LazyGroup(TakesArguments, click.Group):
-    """Knows the names and one line about each command without loading any of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"mcpwatch.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+class Commands(TakesArguments, lazy(_COMMANDS)):
+    """All commands, and the gateway's options for when none is named."""
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Exit codes: 0 done, 1 internal error, 2 usage, 3 policy invalid, 4 upstream, 5 audit, 6 difference.",
@@ -99,9 +85,6 @@ def _explained(fault: BaseException) -> int:
     if isinstance(fault, BrokenPipeError):
         _silence()
         return DONE
-    if isinstance(fault, BaseExceptionGroup) and len(fault.exceptions) == 1:
-        inner: BaseException = fault.exceptions[0]
-        return _explained(inner)
     if os.environ.get("MCPWATCH_DEBUG"):
         traceback.print_exception(fault)
     return _said(fault)

@@ -44,11 +44,16 @@ def gateway_options(command: F) -> F:
 def chosen(context: click.Context) -> GatewayOptions:
     """The gateway options: the command's own, else those before its name, else config.toml's, else defaults."""
     values: dict[str, Any] = {**file_defaults(), **_group_values(context), **explicit(context)}
-    extra: tuple[str, ...] = context.meta.get(_EXTRA, ())
     place = Place(values.pop("instance", None) or "default", values.pop("state_dir", None))
     known: dict[str, Any] = {name: value for name, value in values.items() if name in GatewayOptions.__slots__}
-    known["args"] = extra
+    known["args"] = extra_arguments(context)
     return GatewayOptions(place=place, **known)
+
+
+def extra_arguments(context: click.Context) -> tuple[str, ...]:
+    """What stood behind ` -- `."""
+    extra: tuple[str, ...] = context.meta.get(_EXTRA, ())
+    return extra
 
 
 def explicit(context: click.Context) -> dict[str, Any]:
@@ -71,7 +76,7 @@ class TakesArguments(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" in args:
             cut = args.index("--")
-            if not self._words(ctx, args[:cut]):
+            if not isinstance(self, click.Group) or not self._words(ctx, args[:cut]):
                 ctx.meta[_EXTRA] = tuple(args[cut + 1 :])
                 args = args[:cut]
         return super().parse_args(ctx, args)

@@ -23,6 +23,7 @@ from mcpwatch.control.operations import (
 )
 from mcpwatch.filters import parse_filter
 from mcpwatch.gateway.app import Gateway
+from mcpwatch.gateway.holds import Hold
 from mcpwatch.policy.values import PolicyError
 from mcpwatch.policyfile import Conflict
 from mcpwatch.records import counter_json, rfc3339
@@ -169,14 +170,16 @@ class Desk:
         }
 
     @staticmethod
-    def _hold_json(hold: Any) -> Object:
+    def _hold_json(hold: Hold) -> Object:
         record = hold.record
         return {
             "call_id": record.call_id,
             "upstream": record.upstream,
             "grant": record.grant,
             "tool": record.tool,
-            "rule": record.rule,
+            "args": record.args,
+            "rule": hold.rule,
+            "late": hold.late,
             "at": rfc3339(record.at_ms),
             "expires_at": rfc3339(hold.expires_at_ms),
         }

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from mcpwatch.gateway.link import Link
+from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.link_stdio import StdioLink
+from mcpwatch.upstreams.environment import scrub
+from mcpwatch.upstreams.remedies import remedy_for
+from mcpwatch.upstreams.spec import UpstreamSpec
 
 Told = Callable[[str, str, str, str], None]
 """(upstream, state, error, remedy)"""
+
+
+def link_to(spec: UpstreamSpec, told: Told) -> Link:
+    """A link that is not started yet. What it tells has no value of the upstream's environment in it."""
+
+    def on_change(state: str, error: str, remedy: str) -> None:
+        told(spec.name, state, scrub(error, spec.env), scrub(remedy, spec.env))
+
+    def remedy(lines: Sequence[str]) -> str:
+        return remedy_for(lines, spec.preset)
+
+    if spec.kind == "http":
+        return HttpLink(spec.name, spec.url, headers=spec.headers, on_change=on_change)
+    return StdioLink(spec.name, spec.command, spec.env, on_change=on_change, remedy=remedy)

@@ -1,0 +1,68 @@
+"""`mcpwatch policy check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcpwatch.cli.options import json_option
+from mcpwatch.cli.output import put, put_json
+from mcpwatch.cli.policyread import read_bytes
+from mcpwatch.cli.problems import problem_line
+from mcpwatch.control.operations import problem_json
+from mcpwatch.policy.document import PolicyDocument
+from mcpwatch.policy.lint import lint
+from mcpwatch.policy.reader import read_policy
+from mcpwatch.policy.values import PolicyError, Problem
+
+_INVALID = 3
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--no-lint", is_flag=True, help="Only what keeps the file from being used.")
+@json_option
+@click.pass_context
+def check(context: click.Context, files: tuple[str, ...], no_lint: bool, as_json: bool) -> None:
+    """Say every fault of FILE as FILE:LINE:COL  POINTER  MESSAGE (exit 3), or that there is none (exit 0).
+
+    Remarks that do not keep a policy from being used begin with "warning:".
+    """
+    valid = [_check(file, lint_too=not no_lint, as_json=as_json) for file in files]
+    context.exit(0 if all(valid) else _INVALID)
+
+
+def _check(file: str, *, lint_too: bool, as_json: bool) -> bool:
+    text = read_bytes(file)
+    document: PolicyDocument | None = None
+    problems: tuple[Problem, ...]
+    try:
+        document = read_policy(text, name=Path(file).name)
+        problems = (*document.warnings, *(lint(document, None) if lint_too else ()))
+    except PolicyError as fault:
+        problems = fault.problems
+    if as_json:
+        put_json(_as_json(file, document, problems), pretty=False)
+    else:
+        for problem in problems:
+            put(problem_line(file, problem))
+        if document is not None:
+            put(f"{file}: valid. {_summary(document)}")
+    return document is not None
+
+
+def _as_json(file: str, document: PolicyDocument | None, problems: tuple[Problem, ...]) -> dict[str, Any]:
+    return {
+        "file": file,
+        "valid": document is not None,
+        "digest": document.digest if document else "",
+        "dialect": document.dialect if document else "",
+        "problems": [problem_json(problem) for problem in problems],
+    }
+
+
+def _summary(document: PolicyDocument) -> str:
+    limits = sum(len(entry.limits) for entry in (document.all_tools, *document.tools.values()))
+    return f"default {document.default}; tools {len(document.tools)}, hidden {len(document.hide)}, limits {limits}"
