@@ -17,6 +17,7 @@ from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import Caller, Decision, PolicyError, Step, ToolCall
 
+_NOTHING: Final = '""'
 _CASE_KEYS: Final = {"id", "policy", "policy_file", "calls", "note", "schemas"}
 _CALL_KEYS: Final = {"at", "grant", "client", "session", "tool", "args", "outcome", "expect", "note"}
 _EXPECT_KEYS: Final = {"decision", "rule", "message", "counters", "would_deny", "note"}
@@ -35,7 +36,11 @@ class Difference:
     def lines(self) -> list[str]:
         """For people, without colour."""
         where = f"call {self.call}: " if self.call else ""
-        lines = [f"{where}{self.what}", f"  expected  {self.expected}", f"  got       {self.got}"]
+        lines = [
+            f"{where}{self.what}",
+            f"  expected  {self.expected or _NOTHING}",
+            f"  got       {self.got or _NOTHING}",
+        ]
         if self.step is not None:
             lines.append(f"  step      {self.step.step} {self.step.result}: {self.step.detail}")
         return lines

@@ -1,0 +1,121 @@
+"""The written form of the language: every case file, and what a case that fails says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpwatch.policy.cases import CaseResult, instant_ms, run_cases
+
+CASES = Path(__file__).parents[1] / "data" / "cases"
+ALLOW_ALL = {"version": "1", "default": "allow", "tools": {}}
+AT = "2026-11-22T10:30:00Z"
+
+
+def beside(file: Path) -> Callable[[str], bytes]:
+    return lambda name: (file.parent / name).read_bytes()
+
+
+def run_one(**fields: Any) -> CaseResult:
+    case = {"id": "one", "policy": ALLOW_ALL, "calls": []} | fields
+    return run_cases([case], lambda name: b"")[0]
+
+
+def call(**expect: Any) -> dict[str, Any]:
+    return {"at": AT, "tool": "t", "args": {}, "expect": expect}
+
+
+@pytest.mark.parametrize("file", sorted(CASES.glob("*.json")), ids=lambda file: file.stem)
+def test_every_case_of_the_language_holds(file: Path) -> None:
+    cases = json.loads(file.read_bytes())
+    results = run_cases(cases, beside(file))
+    assert len(results) == len(cases)
+    assert sum(result.calls for result in results) == sum(len(case["calls"]) for case in cases)
+    assert [(result.id, line) for result in results for each in result.differences for line in each.lines()] == []
+
+
+def test_a_difference_names_the_call_what_was_expected_and_the_step() -> None:
+    policy = {
+        "version": "1",
+        "default": "deny",
+        "tools": {"t": {"deny_if": [{"conditions": [{"path": "args.n", "op": "gt", "value": 5}]}]}},
+    }
+    made = {"at": AT, "tool": "t", "args": {"n": 9}, "expect": {"decision": "allow", "rule": ""}}
+    result = run_one(policy=policy, calls=[call(decision="allow", rule=""), made])
+    assert not result.ok
+    assert [line for each in result.differences for line in each.lines()] == [
+        "call 2: decision",
+        "  expected  allow",
+        "  got       deny",
+        "  step      deny_if deny: args.n gt 5: holds",
+        "call 2: rule",
+        '  expected  ""',
+        "  got       /tools/t/deny_if/args.n-gt",
+        "  step      deny_if deny: args.n gt 5: holds",
+    ]
+
+
+def test_a_counter_that_differs_is_named() -> None:
+    result = run_one(calls=[call(decision="allow", counters={"r": 1})])
+    assert [(each.what, each.expected, each.got) for each in result.differences] == [("counter r", "1", "0")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "got"),
+    [
+        ({"policy": {"version": "2", "default": "deny"}}, "version"),
+        ({"policy_file": "broken.json"}, "broken.json"),
+        ({"polcy": {}}, "polcy"),
+        ({"calls": {}}, "{}"),
+    ],
+)
+def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) -> None:
+    def nowhere(name: str) -> bytes:
+        raise FileNotFoundError(f"no file {name}")
+
+    case = {"id": "one", "policy": ALLOW_ALL, "calls": []} | fields
+    result = run_cases([case], nowhere)[0]
+    assert not result.ok
+    assert result.differences[0].what == "the case cannot be run"
+    assert got in result.differences[0].got
+
+
+def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> None:
+    missing = run_cases([{"id": "one", "calls": []}], lambda name: b"")[0]
+    assert missing.differences[0].got == "neither policy nor policy_file"
+    assert run_one(policy=None, calls=[call(decision="deny", rule="(no policy)")]).ok
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"at": "2026-11-22T10:30:00"}, {"at": "soon"}, {"args": []}, {"tols": "t"}, {"expect": {"decison": "deny"}}],
+)
+def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any]) -> None:
+    result = run_one(calls=[call(decision="allow") | fields])
+    assert [each.what for each in result.differences] == ["the call cannot be made"]
+
+
+def test_what_is_no_case_is_a_difference() -> None:
+    assert [result.ok for result in run_cases([5, "x"], lambda name: b"")] == [False, False]
+
+
+def test_a_policy_file_is_read_once() -> None:
+    asked: list[str] = []
+
+    def base(name: str) -> bytes:
+        asked.append(name)
+        return json.dumps(ALLOW_ALL).encode()
+
+    case = {"id": "one", "policy_file": "p.json", "calls": [call(decision="allow")]}
+    assert all(result.ok for result in run_cases([case, case], base))
+    assert asked == ["p.json"]
+
+
+def test_times_are_told_to_the_millisecond_in_any_zone() -> None:
+    assert instant_ms("1970-01-01T00:00:00.001Z") == 1
+    assert instant_ms("1970-01-01T05:30:00+05:30") == 0
+    assert instant_ms("1969-12-31T23:59:59.999Z") == -1
