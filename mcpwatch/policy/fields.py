@@ -57,17 +57,17 @@ def expected(report: Report, node: Node, pointer: str, what: str) -> None:
 def members(
     report: Report, node: Node, pointer: str, what: str, known: Sequence[str], needed: Sequence[str] = ()
 ) -> Members | None:
-    """The members of an object that has no other keys than the known ones and all of the needed ones."""
+    """The known members of an object, which should have no other ones and all of the needed ones."""
     value = node.value
     if not isinstance(value, dict):
         return expected(report, node, pointer, what)
-    for key in value:
-        if key not in known:
-            _unknown_key(report, value[key].key, pointer, key, known)
+    unknown = [key for key in value if key not in known]
+    for key in unknown:
+        _unknown_key(report, value[key].key, pointer, key, known)
     for key in needed:
         if key not in value:
             report.error(node.start, f"{pointer}/{key}", f'"{key}" is missing here; it is needed')
-    return value
+    return {key: value[key] for key in value if key in known} if unknown else value
 
 
 def _unknown_key(report: Report, at: int, pointer: str, key: str, known: Sequence[str]) -> None:

@@ -25,10 +25,10 @@ _STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"
 _GOOD_PART = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
 _WORD = re.compile(r"[^\s{}\[\],:\"]{1,20}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_STRING_AT, _OPENING_AT, _LITERAL_AT = 2, 3, 5
+_STRING_AT, _OPENING_AT, _CLOSING_AT, _LITERAL_AT, _COMMA_AT = 2, 3, 4, 5, 6
 _TORN = "half of a surrogate pair is no text"
 _LITERALS: dict[str, Tree] = {"true": True, "false": False, "null": None}
-_Want = Literal["member", "value", "end"]
+_Want = Literal["member", "value", "end", "colon"]
 
 
 def read_json(text: str, report: Report) -> Node:
@@ -45,7 +45,7 @@ class _Json:
         self._build = Builder(report)
 
     def read(self) -> Node:
-        at = cast(re.Match[str], _BLANK.match(self._text)).end()
+        at = self._skip(0)
         if at == len(self._text):
             raise self._report.fatal(0, "the file is empty; a policy is an object with version and default")
         root, at = self._tree(at)
@@ -72,7 +72,7 @@ class _Json:
                 if key is not None and want == "member":
                     build.key(key, at)
                 elif key is not None or (closing is None and want != "value"):
-                    raise self._unexpected(at, want)
+                    raise self._misplaced(found, at, want)
                 if string is not None:
                     build.add(string, found.start(_STRING_AT) - 1, found.end(_STRING_AT) + 1)
                 elif opening is not None and not comma:
@@ -85,11 +85,27 @@ class _Json:
                 elif key is None and closing == build.closer and (opened or want == "end"):
                     build.close(at + 1)
                 else:
-                    raise self._unexpected(found.start(_OPENING_AT) + 1 if opening else found.start(4), want)
+                    raise self._misplaced(found, at, want)
                 at = found.end()
             opened = False
             want = "end" if not comma else "member" if build.closer == "}" else "value"
         return build.root, at if want == "end" else self._text.rfind(",", 0, at)
+
+    def _misplaced(self, found: re.Match[str], at: int, want: _Want) -> Exception:
+        """A piece of JSON in a place where another one must stand."""
+        key, string, opening, closing, _, comma = cast("tuple[str | None, ...]", found.groups())
+        if opening is not None and comma and (want == "value" or key is not None):
+            return self._unexpected(found.start(_COMMA_AT), "member" if opening == "{" else "value")
+        if key is not None and closing is not None and want == "member":
+            return self._unexpected(found.start(_CLOSING_AT), "value")
+        if key is not None and want == "value":
+            return self._unexpected(self._text.index(":", found.end(1)), "end")
+        if string is not None and want == "member":
+            return self._unexpected(self._skip(found.end(_STRING_AT) + 1), "colon")
+        return self._unexpected(at, want)
+
+    def _skip(self, at: int) -> int:
+        return cast(re.Match[str], _BLANK.match(self._text, at)).end()
 
     def _key(self, at: int) -> int:
         """A key with escapes, or a key whose value is odd; gives the place of the value."""
@@ -98,8 +114,7 @@ class _Json:
         name, end = self._string(at)
         colon = _COLON.match(self._text, end)
         if colon is None:
-            blank = cast(re.Match[str], _BLANK.match(self._text, end))
-            raise self._expected(blank.end(), "a colon after the key")
+            raise self._unexpected(self._skip(end), "colon")
         torn = _SURROGATE.search(name) is not None
         self._build.key(ascii(name)[1:-1] if torn else name, at)
         if torn:
@@ -156,12 +171,15 @@ class _Json:
         return self._report.fatal(end, "a text must end on its line; write a line feed as \\n")
 
     def _unexpected(self, at: int, want: _Want) -> Exception:
-        if want != "end" and self._build.closer and self._text[at : at + 1] == self._build.closer:
-            before = self._text[:at].rstrip()
-            what = "a comma before the end; JSON allows none" if before.endswith(",") else "a value is missing here"
-            return self._report.fatal(at, what)
-        follows = f"a comma or {self._build.closer}"
-        names = {"member": "a key in double quotes", "value": "a value", "end": follows}
+        closes = self._text[at : at + 1] == self._build.closer and at < len(self._text)
+        if closes and want in ("member", "value") and self._text[:at].rstrip().endswith(","):
+            return self._report.fatal(at, "a comma before the end; JSON allows none")
+        names = {
+            "member": "a key in double quotes",
+            "value": "a value",
+            "end": f"a comma or {self._build.closer}" if self._build.closer else "the end",
+            "colon": "a colon after the key",
+        }
         return self._expected(at, names[want])
 
     def _expected(self, at: int, what: str) -> Exception:
