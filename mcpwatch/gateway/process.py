@@ -10,8 +10,8 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from mcpwatch.gateway.lines import LineSplitter, StderrTail
@@ -27,11 +27,15 @@ UNREAD_LIMIT_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. `env` is the whole environment of the child, nothing is added to it."""
+    """What to start. `env` is the whole environment of the child, nothing is added to it.
+
+    `remedy` tells from the last lines of stderr what the operator can do, "" when nothing is known.
+    """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     cwd: str | None = None
+    remedy: Callable[[Sequence[str]], str] = remedy_for
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -40,11 +44,12 @@ class Child(asyncio.SubprocessProtocol):
     `on_line` gets every line of stdout, `on_end` is called once when the child ended or closed its stdout.
     """
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, command: Command, keeper: Keeper) -> None:
         self.on_line: Callable[[bytes], None] = _ignore
         self.on_end: Callable[[], None] = _nothing
         self.pid = 0
         self.ended = False
+        self._command = command
         self._keeper = keeper
         self._splitter = LineSplitter(lambda line: self.on_line(line))
         self._stderr = StderrTail()
@@ -56,11 +61,21 @@ class Child(asyncio.SubprocessProtocol):
 
     @staticmethod
     async def start(command: Command, keeper: Keeper) -> Child:
-        """Start `command`. Raises UpstreamError when the program cannot be run."""
+        """Start `command`. Raises UpstreamError when the program cannot be run; cancelled, it leaves no child."""
+        starting = asyncio.create_task(Child._start(command, keeper))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(UpstreamError):
+                await (await starting).stop()
+            raise
+
+    @staticmethod
+    async def _start(command: Command, keeper: Keeper) -> Child:
         loop = asyncio.get_running_loop()
         try:
             _, child = await loop.subprocess_exec(
-                lambda: Child(keeper),
+                lambda: Child(command, keeper),
                 _program(command),
                 *command.argv[1:],
                 stdin=asyncio.subprocess.PIPE,
@@ -109,7 +124,11 @@ class Child(asyncio.SubprocessProtocol):
         line = self._stderr.fault()
         how = _ending(self.code)
         error = f"{line} ({how})" if line else f"the server {how}"
-        return UpstreamError(error, remedy_for(" ".join(self._stderr.lines()[-20:])), sent=sent)
+        return UpstreamError(error, self._command.remedy(self._stderr.lines()[-20:]), sent=sent)
+
+    def last_words(self) -> str:
+        """The last line of stderr that says something, or ""."""
+        return self._stderr.fault()
 
     def stderr_lines(self) -> list[str]:
         return self._stderr.lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), remedy)
@@ -33,6 +34,7 @@ _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def remedy_for(text: str) -> str:
-    """The first remedy whose sign is in `text`, else ""."""
+def remedy_for(lines: Sequence[str]) -> str:
+    """The first remedy whose sign is in the last lines of a stderr, else ""."""
+    text = " ".join(lines)
     return next((remedy for sign, remedy in _REMEDIES if sign.search(text)), "")

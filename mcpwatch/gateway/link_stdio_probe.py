@@ -1,0 +1,121 @@
+"""Which era a stdio server speaks. A server of both eras locks the one of the first message: ours is `server/discover`.
+
+Source: MCP 2026-07-28, transports/stdio, backward compatibility.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcpwatch.gateway.link import UpstreamError
+from mcpwatch.gateway.link_stdio_answers import UNSUPPORTED_VERSION
+from mcpwatch.gateway.link_stdio_codec import Said
+from mcpwatch.gateway.link_stdio_own import MODERN_VERSION, Own
+from mcpwatch.gateway.process import Child
+
+SILENCE_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The gateway's own process, era known. `versions` are the modern revisions it serves, () when it is legacy."""
+
+    child: Child
+    own: Own
+    versions: tuple[str, ...]
+
+
+async def open_house(start: Callable[[], Awaitable[Child]]) -> House:
+    """Start a process and find out its era. Raises UpstreamError when it dies; never gives up waiting by itself."""
+    child, own = await _opened(start)
+    try:
+        versions = await _discover(own)
+        if versions is None:
+            await _initialize(own)
+    except UpstreamError as fault:
+        await child.stop()
+        if own.version or fault.remedy:
+            raise
+        return await _open_legacy(start)  # some servers end at any first message but `initialize`
+    except BaseException:
+        await child.stop()
+        raise
+    return House(child, own, versions or ())
+
+
+async def _open_legacy(start: Callable[[], Awaitable[Child]]) -> House:
+    child, own = await _opened(start)
+    try:
+        await _initialize(own)
+    except BaseException:
+        await child.stop()
+        raise
+    return House(child, own, ())
+
+
+async def _opened(start: Callable[[], Awaitable[Child]]) -> tuple[Child, Own]:
+    child = await start()
+    own = Own(child.write)
+    child.on_line = own.on_line
+    child.on_end = lambda: own.fail(child.fault(sent=True))
+    return child, own
+
+
+async def _discover(own: Own) -> tuple[str, ...] | None:
+    """The modern versions, or None when the server is of the handshake era."""
+    said = await _first_answer(own, MODERN_VERSION)
+    if said.error_code == UNSUPPORTED_VERSION:
+        mutual = _modern(_part(_part(said.obj, "error"), "data").get("supported"))
+        if mutual:
+            said = await own.ask("server/discover", version=mutual[-1])
+    result = _part(said.obj, "result")
+    versions = _modern(result.get("supportedVersions"))
+    if versions:
+        own.version = versions[-1]
+        return versions
+    if "protocolVersion" in result:
+        _settle_legacy(own, result)
+        return ()
+    return None
+
+
+async def _first_answer(own: Own, version: str) -> Said:
+    """The answer to the probe. A server that stays silent is asked the old way too: whichever it answers decides."""
+    probe = own.ask("server/discover", version=version)
+    done, _ = await asyncio.wait({probe}, timeout=SILENCE_MS / 1000)
+    if done:
+        return probe.result()
+    handshake = own.initialize()
+    while True:
+        done, _ = await asyncio.wait({probe, handshake}, return_when=asyncio.FIRST_COMPLETED)
+        if probe in done:
+            return probe.result()
+        if handshake.result().error_code is None:
+            return handshake.result()
+        return await probe
+
+
+async def _initialize(own: Own) -> None:
+    said = await own.initialize()
+    result = _part(said.obj, "result")
+    if not result:
+        raise UpstreamError(f"the server refused initialize: {str(said.obj.get('error'))[:200]}")
+    _settle_legacy(own, result)
+
+
+def _settle_legacy(own: Own, result: dict[str, Any]) -> None:
+    own.version = str(result.get("protocolVersion", ""))
+    own.tell("notifications/initialized")
+
+
+def _modern(versions: object) -> tuple[str, ...]:
+    listed = cast("list[object]", versions) if isinstance(versions, list) else []
+    return tuple(sorted(v for v in listed if isinstance(v, str) and v[:1].isdigit() and v >= MODERN_VERSION))
+
+
+def _part(holder: dict[str, Any], key: str) -> dict[str, Any]:
+    value = holder.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
