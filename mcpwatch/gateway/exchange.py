@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from mcpwatch.gateway import sse
@@ -70,6 +71,22 @@ class Exchange:
         sized = [*headers, (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": sized})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def reply_unread(self, status: int, headers: Headers, body: bytes, timeout_s: float) -> None:
+        """Answer before the request is read whole, and throw the rest away for a while.
+
+        Closing at once would take the answer from a caller that is still sending.
+        """
+        self.started = True
+        sized = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        await self._send({"type": "http.response.start", "status": status, "headers": sized})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                event = await self._receive()
+                while event["type"] == "http.request" and event.get("more_body"):
+                    event = await self._receive()
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def message(self, body: bytes, status: int = 200) -> None:
         """Answer with one JSON-RPC message, as the last event where a stream was begun."""

@@ -22,14 +22,14 @@ from mcpwatch.gateway.wire import INVALID_REQUEST
 
 _MCP = "/mcp/"
 _VERBS = ("POST", "GET", "DELETE")
-_CLOSE = (b"connection", b"close")
+_LINGER_S = 2.0
 _JSON_TYPE = (b"content-type", b"application/json")
 _ACCEPTED = ("application/json", "text/event-stream", "application/*", "text/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer instead of service. `rule` is what the audit says; `close` ends the connection."""
+    """An answer instead of service. `rule` is what the audit says; `close`: the body may not be read whole."""
 
     status: int
     rule: str
@@ -157,8 +157,11 @@ class Front:
             await self._book.reject(upstream, grant, refusal.rule, refusal.text)
         if refusal is _NO_TOKEN:
             await self._guesses.slow_down()
-        headers = [_JSON_TYPE, *refusal.headers, *([_CLOSE] if refusal.close else [])]
-        await ex.reply(refusal.status, headers, error(None, INVALID_REQUEST, refusal.text))
+        body = error(None, INVALID_REQUEST, refusal.text)
+        if refusal.close:
+            await ex.reply_unread(refusal.status, [_JSON_TYPE], body, _LINGER_S)
+        else:
+            await ex.reply(refusal.status, [_JSON_TYPE, *refusal.headers], body)
 
     async def _other(self, ex: Exchange, path: str) -> None:
         if path == "/healthz":

@@ -109,7 +109,7 @@ def _object(raw: bytes, depth: int) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise WireError(INVALID_REQUEST, "The message is not a JSON object")
     if raw.count(b"{") + raw.count(b"[") > depth and _depth_exceeds(value, depth):
-        raise WireError(PARSE_ERROR, f"The message is nested deeper than {depth} levels", _legal_id(value))
+        raise WireError(PARSE_ERROR, f"The message is nested deeper than {depth} levels")
     return value
 
 
@@ -142,7 +142,7 @@ def _reencoded(obj: dict[str, Json]) -> bytes:
     try:
         return encode(obj)
     except UnicodeEncodeError:
-        raise WireError(PARSE_ERROR, "The message has a surrogate without its pair", _legal_id(obj)) from None
+        raise WireError(PARSE_ERROR, "The message has a surrogate without its pair") from None
     except ValueError:
         raise WireError(PARSE_ERROR, "The message has a number that is too large", _legal_id(obj)) from None
 
