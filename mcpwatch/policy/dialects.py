@@ -62,7 +62,7 @@ def read_short(report: Report, found: fields.Members, pointer: str, draft: Draft
         _act(draft, action, Rule((), reason, span=span))
     if rate is not None:
         told = reason if action in (None, "allow") else None
-        _add_rate(report, rate, f"{pointer}/rate_limit", draft, told, "enforce")
+        _add_rate(report, rate, f"{pointer}/rate_limit", draft, told, "enforce", None)
 
 
 def _act(draft: Draft, action: str, rule: Rule) -> None:
@@ -78,13 +78,15 @@ def _member_span(report: Report, node: Node) -> Span:
     return report.source.span(node.key, node.end)
 
 
-def _add_rate(report: Report, node: Node, pointer: str, draft: Draft, on_deny: str | None, mode: Mode) -> None:
+def _add_rate(
+    report: Report, node: Node, pointer: str, draft: Draft, on_deny: str | None, mode: Mode, name: str | None
+) -> None:
     read = _rate(report, node, pointer)
     if read is None:
         return
     window, most = read
     counter = f"{draft.owner}._rate_{window_word(window)}"
-    limit = Limit(counter, window, most, on_deny=on_deny, mode=mode, span=_member_span(report, node))
+    limit = Limit(counter, window, most, on_deny=on_deny, mode=mode, span=_member_span(report, node), name=name)
     _add_limit(report, node.key, pointer, draft, limit)
 
 
@@ -141,7 +143,7 @@ class _CatalogueRule:
         if "rate_limit" in self._found:
             pointer = f"{self._pointer}/rate_limit"
             rate = self._found["rate_limit"]
-            _add_rate(self._report, rate, pointer, self._draft, self._on_deny, self._mode)
+            _add_rate(self._report, rate, pointer, self._draft, self._on_deny, self._mode, self._name)
         self._state(states)
         span = self._report.source.span(self._node.start, self._node.end)
         rule = Rule(conditions, self._on_deny, self._name, self._mode, self._timeout, span)
@@ -229,6 +231,7 @@ class _CatalogueRule:
                 increment_from=source,
                 mode=self._mode,
                 span=_member_span(self._report, self._found["state"]),
+                name=self._name,
             )
             _add_limit(self._report, self._found["state"].key, pointer, self._draft, limit)
 

@@ -58,7 +58,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`scope`: `grant`, `session`, `client`, `global` or `args.PATH`; `scope_path` the path of the last kind."""
+    """`scope`: `grant`, `session`, `client`, `global` or `args.PATH`; `scope_path` the path of the last kind.
+
+    `name` is what the rules form called it; v1 has no place for it.
+    """
 
     counter: str
     window: Window
@@ -71,6 +74,7 @@ class Limit:
     increment_from: tuple[str, ...] | None = None
     mode: Mode = "enforce"
     span: Span = Span()
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
