@@ -55,10 +55,10 @@ async def test_the_id_is_exchanged_and_every_other_byte_of_an_answer_is_kept() -
     async with started() as watched:
         client = modern(watched)
         rest = '"result": {"n": 123456789012345678901234567890, "t":1.10, "u":"\u2028é"}'
-        for line in ('{"jsonrpc": "2.0", "id": $ID, %s}' % rest, '{%s, "jsonrpc": "2.0", "id": $ID}' % rest):
+        for line in ('{"jsonrpc": "2.0", "id": $ID, ' + rest + "}", "{" + rest + ', "jsonrpc": "2.0", "id": $ID}'):
             answer = await client.call("raw", {"line": line}, id='mi"ne')
             assert answer.body == line.replace("$ID", '"mi\\"ne"').encode()
-        odd = '{"id": $ID, "jsonrpc": "2.0", %s}' % rest
+        odd = '{"id": $ID, "jsonrpc": "2.0", ' + rest + "}"
         answer = await client.call("raw", {"line": odd}, id=2)
         assert json.loads(answer.body or b"") == json.loads(odd.replace("$ID", "2"))
 
