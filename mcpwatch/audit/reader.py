@@ -1,0 +1,149 @@
+"""A look at `audit.db` that changes nothing: one connection, one moment, also while the gateway writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from heapq import merge
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from mcpwatch.audit.clauses import conditions
+from mcpwatch.audit.recovery import explain
+from mcpwatch.audit.rows import read_body
+from mcpwatch.errors import AuditError, ConfigError
+from mcpwatch.filters import Filter
+from mcpwatch.records import public_json
+
+_CALLS = """SELECT c.seq, c.at_ms, r.body, o.body
+    FROM calls AS c JOIN rows AS r ON r.row = c.call_row LEFT JOIN rows AS o ON o.row = c.outcome_row
+    WHERE """
+
+
+@dataclass(slots=True)
+class Found:
+    """One call as its rows say, the bodies still text. `call` is the last decision, `at_ms` the time of the first."""
+
+    seq: int
+    at_ms: int
+    call: str
+    outcome: str | None
+
+    def record(self) -> dict[str, Any]:
+        """The audit record."""
+        call = read_body(self.call)
+        call["at_ms"] = self.at_ms
+        return public_json(call, read_body(self.outcome) if self.outcome else None)
+
+
+class Reader:
+    """Reads within one transaction, so everything it gives out belongs together."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute("BEGIN")
+        [(self.indexed,)] = self.fetch("SELECT row FROM mark") or [(0,)]
+        self._late: dict[int, Found] | None = None
+
+    def fetch(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, tuple(values)).fetchall()
+
+    def each(self, sql: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        return iter(self._connection.execute(sql, tuple(values)))
+
+    def last_row(self) -> int:
+        return self.fetch("SELECT coalesce(max(row), 0) FROM rows")[0][0]
+
+    def late(self) -> dict[int, Found]:
+        """Calls that have rows which are not indexed yet, by number, ascending."""
+        if self._late is None:
+            self._late = dict(sorted(self._fold(self.indexed).items()))
+        return self._late
+
+    def _fold(self, after_row: int) -> dict[int, Found]:
+        """What the rows after `after_row` make of the calls they belong to."""
+        found: dict[int, Found] = {}
+        rows = self.each("SELECT kind, seq, body FROM rows WHERE row > ? AND kind IN ('call', 'outcome')", (after_row,))
+        for kind, seq, body in rows:
+            known = found.get(seq) or self._indexed(seq)
+            if kind == "call":
+                at_ms = known.at_ms if known else read_body(body)["at_ms"]
+                found[seq] = Found(seq, at_ms, body, known.outcome if known else None)
+            elif known is not None:
+                known.outcome = known.outcome or body
+                found[seq] = known
+        return found
+
+    def _indexed(self, seq: int) -> Found | None:
+        rows = self.fetch(f"{_CALLS} c.seq = ?", (seq,))
+        return Found(*rows[0]) if rows else None
+
+    def call(self, seq: int) -> Found | None:
+        """One call by its number."""
+        return self.late().get(seq) or self._indexed(seq)
+
+    def calls(self, wanted: Filter, *, after_seq: int = 0, before_seq: int = 0, newest_first: bool) -> Iterator[Found]:
+        """Calls that may match (`Filter.matches` decides), by number; `before_seq` 0 is no bound."""
+        late = self.late()
+        order = "DESC" if newest_first else "ASC"
+        more, values = conditions(wanted)
+        last = before_seq or (1 << 62)
+        rows = self.each(f"{_CALLS} c.seq > ? AND c.seq < ?{more} ORDER BY c.seq {order}", (after_seq, last, *values))
+        stored = (Found(*row) for row in rows if row[0] not in late)
+        inside = [found for found in late.values() if after_seq < found.seq < last]
+        return merge(stored, reversed(inside) if newest_first else inside, key=_place, reverse=newest_first)
+
+    def since(self, after_row: int) -> list[Found]:
+        """Calls that have rows after `after_row`, by number."""
+        if after_row >= self.indexed:
+            found = self._fold(after_row)
+        else:
+            seqs = self.fetch(
+                "SELECT DISTINCT seq FROM rows WHERE row > ? AND kind IN ('call', 'outcome')", (after_row,)
+            )
+            found = {seq: call for (seq,) in seqs if (call := self.call(seq))}
+        return [found[seq] for seq in sorted(found)]
+
+
+def _place(found: Found) -> int:
+    return found.seq
+
+
+@contextmanager
+def reading(path: Path) -> Generator[Reader]:
+    """Open the audit to read it. ConfigError when there is none, AuditError when it cannot be read."""
+    connection = None
+    try:
+        connection = connect(path)
+        yield Reader(connection)
+    except sqlite3.Error as fault:
+        raise AuditError(explain(path, fault)) from fault
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; also to a copy in a folder that cannot be written. ConfigError, sqlite3.Error."""
+    if not path.exists():
+        raise ConfigError(f"there is no audit at {path}", "Start a gateway first, or name its folder with --state-dir.")
+    where = f"file:{quote(str(path.absolute()))}"
+    try:
+        connection = _connect(f"{where}?mode=ro")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError as fault:
+        if fault.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        # The index of the log cannot be made there, so nobody writes there either.
+        connection = _connect(f"{where}?immutable=1")
+    return connection
+
+
+def _connect(where: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(where, uri=True, timeout=2.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -16000")
+    return connection
