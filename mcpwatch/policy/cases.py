@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from mcpwatch.policy.compiled import CompiledPolicy, compile_policy
 from mcpwatch.policy.engine import Engine
+from mcpwatch.policy.instants import instant_ms
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import Caller, Decision, PolicyError, Step, ToolCall
 
@@ -136,18 +136,6 @@ def _call(call: dict[str, Any]) -> tuple[ToolCall, int]:
         raise TypeError("args is an object")
     caller = Caller(call.get("grant", "local"), call.get("client", ""), call.get("session", ""))
     return ToolCall(caller, call["tool"], cast("dict[str, Any]", args)), instant_ms(call["at"])
-
-
-def instant_ms(text: str) -> int:
-    """An RFC 3339 time as ms since 1970. Raises ValueError on a text that is none, or has no zone."""
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text}: a time needs its zone, as in 2026-11-22T10:30:00Z")
-    since = instant - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
-
-
-_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def _differences(

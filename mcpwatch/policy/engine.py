@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcpwatch.policy.amounts import exact, plain
+from mcpwatch.policy.amounts import exact
 from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
 from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.decide import SchemaCheck, decide, state_of
@@ -74,6 +74,16 @@ class Engine:
                 states.append(state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms))))
         return [state for state in states if state.used]
 
+    def limits_of(self, call: ToolCall, now_ms: int) -> list[CounterState]:
+        """The limits that bear on `call`, as its caller and arguments find them at `now_ms`."""
+        if self._policy is None:
+            return []
+        return [self._state(limit, call, now_ms) for limit in self._policy.plan(call.tool).rules.limits]
+
+    def _state(self, limit: CompiledLimit, call: ToolCall, now_ms: int) -> CounterState:
+        key = limit.counter, limit.scope_of(call.caller, call.args), limit.window_ms
+        return state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms)))
+
     def usage(self, call: ToolCall, now_ms: int) -> dict[str, int | float]:
         """What the call's caller and arguments have used, by counter name; of several the one nearest to the tool."""
         if self._policy is None:
@@ -81,8 +91,7 @@ class Engine:
         used: dict[str, int | float] = {}
         for limit in (*self._policy.plan(call.tool).rules.limits, *self._policy.limits()):
             if limit.counter not in used:
-                key = limit.counter, limit.scope_of(call.caller, call.args), limit.window_ms
-                used[limit.counter] = plain(self._counters.look(key, limit.sliding, now_ms)[0])
+                used[limit.counter] = self._state(limit, call, now_ms).used
         return used
 
     def visible(self, tool: str) -> bool:

@@ -22,7 +22,7 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 @dataclass
 class Spent:
-    """One charge: whose counter, when, how much."""
+    """One charge."""
 
     name: str
     scope: tuple[str, Json]
@@ -260,7 +260,7 @@ def exactly(one: Json, other: Json) -> bool:
 
 
 def text(value: Json) -> Json:
-    """The text of a scalar. Null, lists and objects have none that a text could equal."""
+    """Null, lists and objects have no text that another could equal."""
     if isinstance(value, bool):
         return str(value).lower()
     if number(value):
@@ -273,13 +273,13 @@ def same_scope(one: Json, other: Json) -> bool:
 
 
 def fits(schema: Json, args: dict[str, Json]) -> bool:
-    """As much of JSON Schema as the tests use: properties with a type, required."""
-    if schema is None or any(name not in schema["properties"] for name in args):
+    """As much of JSON Schema as the tests use: properties that are integers or texts, required."""
+    if schema is None or not set(schema["required"]) <= set(args) <= set(schema["properties"]):
         return False
-    wanted = {name: schema["properties"][name]["type"] for name in args}
-    whole = all(number(args[name]) and args[name] == int(args[name]) for name in args if wanted[name] == "integer")
-    texts = all(isinstance(args[name], str) for name in args if wanted[name] == "string")
-    return whole and texts and set(schema["required"]) <= set(args)
+    texts = {name for name in args if schema["properties"][name]["type"] == "string"}
+    return all(isinstance(args[name], str) for name in texts) and all(
+        number(args[name]) and args[name] == int(args[name]) for name in set(args) - texts
+    )
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -292,9 +292,8 @@ def fold(name: str) -> str:
 
 
 def window_ms(window: Json) -> int:
-    if isinstance(window, int):
-        return window * 1_000
-    return 1_000 * (SECONDS[window] if window in SECONDS else int(window[:-1]) * UNITS[window[-1]])
+    seconds = window if isinstance(window, int) else SECONDS.get(window) or int(window[:-1]) * UNITS[window[-1]]
+    return seconds * 1_000
 
 
 def escape(name: str) -> str:
