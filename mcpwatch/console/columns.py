@@ -12,8 +12,8 @@ LATENCY = 7
 GAP = 1
 _ARGS_MIN = 12
 _WHY = 26
-_WHY_FROM = 112
-_MS_FROM = 104
+_WHY_FROM = 100
+_MS_FROM = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Plan:
 def plan(width: int, needs: Needs) -> Plan:
     """The columns for `width` cells, one of which the cursor takes."""
     ms = width >= _MS_FROM
-    tool = max(8, min(needs.tool, 40 if width >= _MS_FROM else 30))
+    tool = max(8, min(needs.tool, 40 if width >= _WHY_FROM else 30))
     caller, counter = max(6, min(needs.caller, 14)), max(4, needs.used + 1 + needs.most)
     wanted = {"time": 12 if ms else 8, "decision": DECISION, "tool": tool}
     left = width - 1 - sum(size + GAP for size in wanted.values()) + GAP

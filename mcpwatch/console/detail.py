@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
@@ -24,7 +24,7 @@ class DetailPanel(Panel):
     DEFAULT_CSS = """
     DetailPanel { layout: vertical; }
     DetailPanel > .title { height: 1; }
-    DetailPanel > VerticalScroll { padding: 0 1; height: 1fr; scrollbar-size-vertical: 1; }
+    DetailPanel > VerticalScroll { padding: 0 1; height: 1fr; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     DetailPanel VerticalScroll > Static { height: auto; }
     """
 
@@ -55,11 +55,9 @@ class DetailPanel(Panel):
             return
         self._drawn = state
         self._title.update(title("CALL", "enter whole screen, esc close", self.size.width))
-        self._text.update(
-            story(call, ledger, self.host.look, self.host.zone)
-            if call
-            else Content.styled("No call selected: j k or a click selects one.", "$muted")
-        )
+        width = self.size.width - 3
+        nothing = Content.styled("No call selected: j k or a click selects one.", "$muted")
+        self._text.update(story(call, ledger, self.host.look, self.host.zone, width) if call else nothing)
 
     def on_resize(self) -> None:
         self.show(self.host.ledger)
@@ -70,7 +68,7 @@ class DetailScreen(Seat):
 
     seat = "live"
     footer = ("back", "copy", "limit", "deny", "hide", "approval", "rule", "approve", "refuse")
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter", "app.pop_screen", "Back", show=False),
         Binding("j,down", "scroll(1)", show=False),
         Binding("k,up", "scroll(-1)", show=False),

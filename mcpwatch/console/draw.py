@@ -55,8 +55,8 @@ def heat(meter: Meter, now_ms: int) -> str:
 def title(name: str, note: str, width: int, *, focused: bool = False) -> Content:
     """The first line of a panel: its name, a remark, and a rule to the edge."""
     style = "bold $primary" if focused else "bold $foreground"
-    rest = max(0, width - len(name) - len(note) - 4)
+    rest = max(0, width - len(name) - len(note) - 5)
     gap = "  " if note else ""
     return Content.assemble(
-        (name, style), (gap + note, "$muted"), (" ", ""), ("─" * max(0, rest + (1 if note else 3)), "$line")
+        " ", (name, style), (gap + note, "$muted"), (" ", ""), ("─" * max(0, rest + (1 if note else 3)), "$line")
     )

@@ -10,7 +10,9 @@ from mcpwatch.console.keys import BY_ID, KEYS, Key, first_key
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.seat import Panel
 
-_ALWAYS = ("help", "palette", "quit")
+_LAST = ("help", "palette", "quit")
+_LAST_NARROW = ("help", "quit")
+_ROOMY = 100
 
 
 class FooterBar(Panel):
@@ -46,32 +48,37 @@ class FooterBar(Panel):
 
     def _content(self, width: int) -> Content:
         """Commands from left to right; those that do not fit are in the help anyway."""
+        narrow = width < _ROOMY
+        gap = 1 if narrow else 2
         seats = [key for key in KEYS if key.group == "Screens"]
-        offered = [BY_ID[name] for name in self._offered if not (self.host.read_only and BY_ID[name].changes)]
-        tail = [BY_ID[name] for name in _ALWAYS]
-        room = width - sum(self._width(key) + 2 for key in (*seats, *tail)) + 1
+        tail = [BY_ID[name] for name in (_LAST_NARROW if narrow else _LAST)]
+        room = width - 1 - sum(self._width(key) + gap for key in (*seats, *tail))
         middle: list[Key] = []
-        for key in offered:
-            if self._width(key) + 2 <= room:
+        for key in self._usable():
+            if self._width(key) + gap <= room:
                 middle.append(key)
-                room -= self._width(key) + 2
-        return self._assembled(seats, middle, tail, max(0, room))
+                room -= self._width(key) + gap
+        return self._assembled(seats, middle, tail, gap, max(0, room))
 
-    def _assembled(self, seats: list[Key], middle: list[Key], tail: list[Key], room: int) -> Content:
+    def _usable(self) -> list[Key]:
+        return [BY_ID[name] for name in self._offered if not (self.host.read_only and BY_ID[name].changes)]
+
+    def _assembled(self, seats: list[Key], middle: list[Key], tail: list[Key], gap: int, room: int) -> Content:
         parts: list[tuple[str, str]] = [(" ", "")]
         self._spots, at = [], 1
-        for index, key in enumerate((*seats, *middle, *tail)):
-            if index == len(seats) + len(middle):
+        for key in (*seats, *middle, *tail):
+            if key is tail[0]:
                 parts.append((" " * room, ""))
                 at += room
-            here = key.id == self._seat
+            style = "bold reverse" if key.id == self._seat else "$foreground" if key in middle else "$muted"
             parts += [
                 (first_key(key, self.host.keymap_user), "bold $primary"),
-                (f" {key.label}", "bold reverse" if here else "$foreground" if key in middle else "$muted"),
-                ("  ", ""),
+                (" ", ""),
+                (key.label, style),
+                (" " * gap, ""),
             ]
             self._spots.append((at, at + self._width(key), key))
-            at += self._width(key) + 2
+            at += self._width(key) + gap
         return Content.assemble(*parts)
 
     def _width(self, key: Key) -> int:

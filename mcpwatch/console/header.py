@@ -58,7 +58,6 @@ class HeaderBar(Panel):
 
 def _place(ledger: Ledger, host: Host) -> list[Fact]:
     state = ledger.state
-    instance = safe(state.get("instance") or "", 24)
     facts = [fact(90, [(" mcpwatch ", "bold $background on $primary")], [(" mcp ", "bold $background on $primary")])]
     facts.append(_link(ledger, host))
     if state.get("demo"):
@@ -66,7 +65,6 @@ def _place(ledger: Ledger, host: Host) -> list[Fact]:
     facts.append(_upstreams(ledger))
     facts += [fact(50, _endpoint(ledger), style="$muted")]
     facts.append(_default(ledger))
-    facts.append(fact(20, f"instance {instance}", instance, style="$muted", right=True) if instance else Fact(0, ()))
     return facts
 
 
@@ -110,6 +108,7 @@ def _figures(ledger: Ledger, host: Host) -> list[Fact]:
     p95 = ledger.latencies.percentile(ledger.now_ms, 0.95)
     waiting = len(ledger.holds)
     held: list[Piece] = [(f" ? {waiting} WAITING ", "bold $background on $decision-hold")] if waiting else []
+    instance = safe(ledger.state.get("instance") or "", 24)
     return [
         _policy(ledger),
         fact(60, [(rate(ledger.rate), "bold")]),
@@ -119,20 +118,21 @@ def _figures(ledger: Ledger, host: Host) -> list[Fact]:
         ),
         fact(95, held, [(f" ?{waiting} ", "bold $background on $decision-hold")] if waiting else ""),
         *_house(ledger, host),
+        fact(20, f"instance {instance}", instance, style="$muted", right=True) if instance else Fact(0, ()),
     ]
 
 
 def _policy(ledger: Ledger) -> Fact:
     views = list(ledger.policies.values())
     if not views:
-        return fact(75, "no policy", style="$error")
+        return fact(75, " no policy", style="$error")
     newest = max(views, key=lambda view: view.installed_at_ms)
     since = age(ledger.now_ms - newest.installed_at_ms) if newest.installed_at_ms else ""
     name: Piece = (newest.digest[:7] or "none", "bold")
     mark: Piece = (" ✗ file broken", "bold $error") if any(view.error for view in views) else (" ✓", "$success")
     many: Piece = (f" +{len(views) - 1}", "$muted") if len(views) > 1 else ("", "")
     ago: Piece = (f" {since} ago", "$muted") if since else ("", "")
-    return fact(75, [("policy ", "$muted"), name, mark, many, ago], [("policy ", "$muted"), name, mark], [name, mark])
+    return fact(75, [(" policy ", "$muted"), name, mark, many, ago], [(" policy ", "$muted"), name, mark], [name, mark])
 
 
 def _house(ledger: Ledger, host: Host) -> list[Fact]:

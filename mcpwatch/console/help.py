@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -32,7 +33,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen > VerticalScroll { width: 78; max-width: 100%; height: auto; max-height: 96%; padding: 0 2; background: $panel; border: round $primary; scrollbar-size-vertical: 1; }
     HelpScreen Static { height: auto; }
     """
-    BINDINGS = [Binding("escape,question_mark,q,enter", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", show=False)]
 
     def __init__(self, keymap: Mapping[str, str], glyphs: Mapping[str, str], *, read_only: bool) -> None:
         super().__init__()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from textual.content import Content
 from textual.message import Message
 
@@ -16,7 +18,7 @@ from mcpwatch.console.seat import Panel
 from mcpwatch.console.theme import Look
 from mcpwatch.console.wording import amount, span
 
-_WIDE = 66
+_CARD = 38
 _BARS = 12
 
 
@@ -69,87 +71,127 @@ class LimitsPanel(Panel, can_focus=True):
         width, height = self.size.width, self.size.height
         if width < 20 or height < 1:
             return Content("")
-        table = self._table or width >= _WIDE
-        blocks = [self._block(index, meter, width, table) for index, meter in enumerate(self._meters)]
-        shown, hidden = _window(blocks, self._cursor if self.has_focus else 0, height - 1)
-        lines = [line for block in shown for line in block]
+        rows = self._rows(width)
+        across = max(1, len(rows[0])) if rows else 1
+        shown, left = _window(rows, (self._cursor if self.has_focus else 0) // across, height - 1)
+        hidden = max(0, len(self._meters) - shown * across)
+        lines = [line for row in rows[left : left + shown] for line in _beside(row, width // across)]
         if not self._meters:
-            lines = [Content.styled(shorten(" No limit in the policy: press l on a call to set one.", width), "$muted")]
-        note = f"{hidden} more, tab and j" if hidden else "nearest to exhaustion first" if width > 50 else ""
+            lines = [Content.styled(shorten(" No limit in the policy: l on a call sets one.", width), "$muted")]
+        note = f"{hidden} more: tab, j" if hidden else "nearest to exhaustion first" if width > 50 else ""
         return Content("\n").join([title("LIMITS", note, width, focused=self.has_focus), *lines])
+
+    def _rows(self, width: int) -> list[list[list[Content]]]:
+        """Blocks in rows: one a row, or as many cards beside each other as the width takes."""
+        if self._table:
+            widths = _Widths.of(self._meters, self._now_ms, width - 1)
+            return [[self._marked(i, [_table_line(m, self._now_ms, widths, self.host.look)])] for i, m in self._each()]
+        across = max(1, width // _CARD)
+        blocks = [self._marked(i, _card(m, self._now_ms, width // across - 2, self.host.look)) for i, m in self._each()]
+        return [blocks[start : start + across] for start in range(0, len(blocks), across)]
+
+    def _each(self) -> Iterable[tuple[int, Meter]]:
+        return enumerate(self._meters)
 
     def _move(self, count: int) -> None:
         self._cursor = min(max(0, self._cursor + count), max(0, len(self._meters) - 1))
         self.refresh()
         self.post_message(self.Moved())
 
-    def _block(self, index: int, meter: Meter, width: int, table: bool) -> list[Content]:
+    def _marked(self, index: int, lines: list[list[Piece]]) -> list[Content]:
         selected = self.has_focus and index == self._cursor
-        look = self.host.look
-        if table or not meter.live:
-            lines = [_table_line(meter, self._now_ms, width - 1, look)]
-        else:
-            lines = _card(meter, self._now_ms, width - 1, look)
-        mark: Piece = (look.glyphs["cursor"], "bold $primary") if selected else (" ", "")
+        mark: Piece = (self.host.look.glyphs["cursor"], "bold $primary") if selected else (" ", "")
         made = [Content.assemble(mark, *line) for line in lines]
         return [line.stylize_before("on $selection") for line in made] if selected else made
 
 
-def _window(blocks: list[list[Content]], cursor: int, height: int) -> tuple[list[list[Content]], int]:
-    """The blocks that fit, the one under the cursor among them; and how many do not."""
+def _window(rows: list[list[list[Content]]], cursor: int, height: int) -> tuple[int, int]:
+    """(how many rows fit, which is the first) so that the one with the cursor is among them."""
+    heights = [max(len(block) for block in row) for row in rows]
     first = 0
-    while first < cursor and sum(len(block) for block in blocks[first : cursor + 1]) > height:
+    while first < cursor and sum(heights[first : cursor + 1]) > height:
         first += 1
-    shown: list[list[Content]] = []
-    for block in blocks[first:]:
-        if sum(len(other) for other in shown) + len(block) > height:
+    count, used = 0, 0
+    for tall in heights[first:]:
+        used += tall
+        if used > height:
             break
-        shown.append(block)
-    return shown, len(blocks) - len(shown)
+        count += 1
+    return count, first
+
+
+def _beside(row: list[list[Content]], width: int) -> list[Content]:
+    """The lines of blocks that stand beside each other, each block `width` cells wide."""
+    tall = max(len(block) for block in row)
+    lines: list[Content] = []
+    for index in range(tall):
+        cells = [block[index] if index < len(block) else Content("") for block in row]
+        lines.append(Content("").join([cell.pad_right(max(0, width - cell.cell_length)) for cell in cells]))
+    return lines
 
 
 def _card(meter: Meter, now_ms: int, width: int, look: Look) -> list[list[Piece]]:
+    """Three lines: name and use, bar and times, who and the last minute. A limit that nobody used yet is told dimly."""
     style = heat(meter, now_ms)
     used = f"{amount(meter.used)}/{amount(meter.max)}"
     name = fit(_name(meter), width - len(used) - 2)
-    status = _status(meter, now_ms)
-    reset = _reset(meter, now_ms)
-    room = width - len(status) - len(reset) - 3
-    line = spark(meter.series.bars(now_ms, _BARS, 5), look)
-    who = fit(_who(meter), width - len(line) - 2)
-    return [
-        [(name, "bold"), ("  ", ""), (used, f"bold {style}")],
-        [*bar(meter.share, max(4, room), style, look), (" ", ""), (status, style), (" " * 2, ""), (reset, "$muted")],
-        [(who, "$muted"), ("  ", ""), (line, style)],
-    ]
-
-
-def _table_line(meter: Meter, now_ms: int, width: int, look: Look) -> list[Piece]:
-    """`name  bar  used/max  status  reset  who  spark` in one line; what there is no room for is left out from the right."""
-    if not meter.live:
-        every = f"{amount(meter.used)}/{amount(meter.max)} a {meter.window}"
-        return [(fit(_name(meter), max(10, width - len(every) - 2)), "$muted"), ("  ", ""), (every, "$muted")]
-    style = heat(meter, now_ms)
-    used = f"{amount(meter.used)}/{amount(meter.max)}".rjust(9)
     status, reset = _status(meter, now_ms), _reset(meter, now_ms)
-    name_width = 28 if width >= 76 else 25
-    fixed = name_width + 1 + len(used) + 2 + 12 + 1 + 13
-    bar_width = max(5, min(24, width - fixed - 2 - (26 if width >= 100 else 0)))
-    line: list[Piece] = [
-        (fit(_name(meter), name_width), "bold"),
-        (" ", ""),
-        *bar(meter.share, bar_width, style, look),
-        (used, f"bold {style}"),
-        ("  ", ""),
-        (status.ljust(12), style),
-        (" ", ""),
-        (reset.ljust(13), "$muted"),
+    line = spark(meter.series.bars(now_ms, _BARS, 5), look)
+    room = width - len(status) - len(reset) - 3
+    return [
+        [(name, "bold" if meter.live else "$muted"), ("  ", ""), (used, f"bold {style}" if meter.live else "$muted")],
+        [*bar(meter.share, max(4, room), style, look), (" ", ""), (status, style), ("  ", ""), (reset, "$muted")],
+        [(fit(_who(meter), width - len(line) - 2), "$muted"), ("  ", ""), (line, style)],
     ]
-    room = width - sum(cell_len(text) for text, _ in line) - 1
-    if room >= _BARS + 8:
-        line += [(" ", ""), (fit(_who(meter), room - _BARS - 1), "$muted"), (" ", "")]
-        line.append((spark(meter.series.bars(now_ms, _BARS, 5), look), style))
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    """Columns of the table, as wide as the limits need: what is left over goes to who, the bar, the last minute."""
+
+    name: int
+    used: int
+    status: int
+    reset: int
+    bar: int
+    who: int
+    spark: bool
+
+    @classmethod
+    def of(cls, meters: list[Meter], now_ms: int, width: int) -> _Widths:
+        longest = [(len(_name(m)), len(_used(m)), len(_status(m, now_ms)), len(_reset(m, now_ms))) for m in meters]
+        name, used, status, reset = (max(column) for column in zip(*longest, strict=True)) if longest else (8, 3, 4, 6)
+        name = min(name, max(12, width // 3))
+        left = width - name - used - status - reset - 5
+        who = min(20, max(0, left - 8)) if left >= 16 else 0
+        left -= who + 1 if who else 0
+        wide = left >= 30 + _BARS
+        return cls(name, used, status, reset, max(5, min(30, left - (_BARS + 1 if wide else 0))), who, wide)
+
+
+def _table_line(meter: Meter, now_ms: int, widths: _Widths, look: Look) -> list[Piece]:
+    """`name bar used/max status reset who spark` in one line."""
+    style = heat(meter, now_ms) if meter.live else "$muted"
+    line: list[Piece] = [
+        (fit(_name(meter), widths.name), "bold" if meter.live else "$muted"),
+        (" ", ""),
+        *bar(meter.share, widths.bar, style, look),
+        (" ", ""),
+        (_used(meter).rjust(widths.used), f"bold {style}" if meter.live else "$muted"),
+        (" ", ""),
+        (_status(meter, now_ms).ljust(widths.status), style),
+        ("  ", ""),
+        (_reset(meter, now_ms).ljust(widths.reset), "$muted"),
+    ]
+    if widths.who:
+        line += [(" ", ""), (fit(_who(meter), widths.who), "$muted")]
+    if widths.spark:
+        line += [(" ", ""), (spark(meter.series.bars(now_ms, _BARS, 5), look), style)]
     return line
+
+
+def _used(meter: Meter) -> str:
+    return f"{amount(meter.used)}/{amount(meter.max)}"
 
 
 def _name(meter: Meter) -> str:
@@ -158,6 +200,8 @@ def _name(meter: Meter) -> str:
 
 
 def _status(meter: Meter, now_ms: int) -> str:
+    if not meter.live:
+        return "unused"
     if meter.full:
         return "FULL"
     left = meter.exhausted_in_ms(now_ms)
@@ -173,6 +217,6 @@ def _reset(meter: Meter, now_ms: int) -> str:
 def _who(meter: Meter) -> str:
     refused = f" · {amount(meter.refused)} refused" if meter.refused else ""
     names = [meter.value] if meter.scope == "grant" else [name for name, _ in meter.who[:3]]
-    shares = {name: share for name, share in meter.who[:3]}
+    shares = dict(meter.who[:3])
     texts = [safe(name, 24) + (f" {amount(shares[name])}" if len(shares) > 1 else "") for name in names if name]
     return (", ".join(texts) or "–") + refused

@@ -46,7 +46,7 @@ class ListTitle(Panel):
             if stream.following:
                 note = "following"
             else:
-                note = f"standing still, {amount(stream.fresh)} new ↓" if stream.fresh else "standing still"
+                note = f"paused, {amount(stream.fresh)} new ↓" if stream.fresh else "paused"
             count = f"{len(stream.view):,}"
             note += f" · {count} match {shorten(filter_text, 40)}" if filter_text else f" · {count}"
             self._line = title("CALLS", note, self.size.width, focused=stream.has_focus)
@@ -111,7 +111,6 @@ class LiveScreen(CallOrders, Seat):
         self._empty.display = len(ledger.calls) == 0
         self.stream.display = not self._empty.display
         self._title.say(self.stream, self._filter.text)
-        self._peek.follow(self.stream.current)
         super().show(ledger)
 
     def look_changed(self) -> None:
@@ -130,7 +129,7 @@ class LiveScreen(CallOrders, Seat):
     def enlarge(self, step: int) -> None:
         """Give the panels more or less room beside the list."""
         self._share = max(-3, min(3, self._share + step * (-1 if self.stream.has_focus else 1)))
-        self.query_one("#side").styles.width = f"{36 + 6 * self._share}%"
+        self.query_one("#side").styles.width = f"{(40 if self.has_class('-wide') else 34) + 6 * self._share}%"
 
     @on(CallStream.Moved)
     def _moved(self) -> None:
@@ -140,7 +139,7 @@ class LiveScreen(CallOrders, Seat):
         self._below.tell(call)
         self._beside.tell(call)
         self._title.say(self.stream, self._filter.text)
-        self._peek.follow(self.stream.current)
+        self._peek.follow(call)
 
     @on(FilterBar.Changed)
     def _filtered(self, event: FilterBar.Changed) -> None:

@@ -8,6 +8,11 @@ from typing import Any
 
 from mcpwatch.console.ring import moment_ms
 
+_ENOUGH = 3
+"""Fewer than this used in that time is no rate that says anything about the future."""
+
+_SOON_MS = 120_000
+
 RATE_SECONDS = 20
 """How far back "the current rate" of a limit looks."""
 
@@ -113,7 +118,7 @@ class Meter:
         if self.full:
             return 0
         rate = self.series.rate(now_ms, RATE_SECONDS)
-        if rate <= 0:
+        if rate * RATE_SECONDS < _ENOUGH:
             return None
         left_ms = int((self.max - self.used) / rate * 1000)
         return left_ms if now_ms + left_ms < self.resets_at_ms else None
@@ -204,8 +209,6 @@ class Meters:
 
 
 def _nearness(meter: Meter, now_ms: int) -> tuple[int, float, str, str]:
-    if meter.full:
-        group = 0
-    else:
-        group = 1 if meter.exhausted_in_ms(now_ms) is not None else 2
-    return group + (2 if not meter.live else 0), -meter.share, meter.name, meter.value
+    left_ms = meter.exhausted_in_ms(now_ms)
+    group = 0 if meter.full else 1 if left_ms is not None and left_ms < _SOON_MS else 2
+    return group if meter.live else 3, -meter.share, meter.name, meter.value

@@ -12,7 +12,7 @@ from mcpwatch.console.seat import Panel
 
 
 class PolicyPeek(Panel):
-    """Lines around the deciding rule, which is marked; the beginning of the policy when no rule decided."""
+    """Lines around the deciding rule, which is marked."""
 
     DEFAULT_CSS = "PolicyPeek { height: 1fr; }"
 
@@ -23,12 +23,11 @@ class PolicyPeek(Panel):
         self._text: tuple[str, str, int] | None = None
 
     def follow(self, call: Call | None) -> None:
-        """Look at the rule that decided this call; calls without a rule leave the view where it is."""
-        if call is not None and self.display:
+        """Look at the rule that decided this call, or at the tool's entry when no rule did."""
+        if call is not None:
             rule = str(call.record.get("rule") or call.record.get("would_deny") or "")
-            upstream = str(call.record.get("upstream", ""))
-            if rule.startswith("/") or upstream != self._upstream:
-                self._upstream, self._rule = upstream, rule
+            self._upstream = str(call.record.get("upstream", ""))
+            self._rule = rule or "/tools/" + call.tool.replace("~", "~0").replace("/", "~1")
 
     def show(self, ledger: Ledger) -> None:
         if not self.display:

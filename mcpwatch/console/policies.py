@@ -12,6 +12,10 @@ from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import PolicyError
 
 
+_PLACES = {"(default deny)": "default", "(hidden)": "hide"}
+"""Rules that are no pointers, and the key of the document that they come from."""
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyView:
     """One policy in force, "" as `digest` when there is none. `error` is `FILE:LINE:COL POINTER MESSAGE` of the first fault of the file as it is now, or "".
@@ -52,6 +56,8 @@ class PolicyView:
 
     def line_of(self, rule: str) -> int:
         """The line (from 1) where a rule's JSON pointer stands in the text, 0 when it cannot be told."""
+        if rule in _PLACES:
+            return self._line_with(_PLACES[rule])
         if self.document is None or not rule.startswith("/"):
             return 0
         head, *rest = [part.replace("~1", "/").replace("~0", "~") for part in rule.split("#")[0].split("/")[1:]]
@@ -60,6 +66,10 @@ class PolicyView:
             name, *rest = rest
             entry = self.document.tools.get(name) or ToolEntry(name)
         return _line_in(entry, rest)
+
+    def _line_with(self, key: str) -> int:
+        lines = self.text.split("\n")
+        return next((number for number, line in enumerate(lines, 1) if line.strip().strip('"').startswith(key)), 0)
 
 
 def _line_in(entry: ToolEntry, rest: list[str]) -> int:

@@ -10,9 +10,16 @@ from textual.strip import Strip
 
 from mcpwatch.console.columns import Column, Plan
 from mcpwatch.console.ring import Call
-from mcpwatch.console.safe import fit, safe, safe_json, shorten
+from mcpwatch.console.safe import fit, safe, safe_json, safe_values
 from mcpwatch.console.theme import Look
-from mcpwatch.console.wording import WORDS, amount, answer_time, caller, clock, fullest, share, why
+from mcpwatch.console.wording import WORDS, answer_time, caller, clock, fullest, plain, share, why
+
+_NAMES_FROM = 28
+
+
+def arguments_text(args: object, width: int) -> str:
+    """Arguments in one line: `kind=Pod namespace=shop`, the values alone where there is little room."""
+    return safe_json(args, width + 40) if width >= _NAMES_FROM else safe_values(args, width + 40)
 
 
 class RowPainter:
@@ -70,15 +77,14 @@ class RowPainter:
             case "why":
                 return fit(why(record) or "·", width), self._plain if record.get("rule") else self._muted
             case "args":
-                return fit(shorten(safe_json(record.get("args"), width + 40), width), width), self._muted
+                return fit(arguments_text(record.get("args"), width), width), self._muted
 
     def _counter(self, call: Call, width: int) -> tuple[str, Style]:
         counter = fullest(call.record)
         if counter is None:
             return " " * width, self._muted
-        text = (
-            f"{amount(float(counter.get('used') or 0)).rjust(self._plan.used)}/{amount(float(counter.get('max') or 0))}"
-        )
+        used_text = plain(float(counter.get("used") or 0)).rjust(self._plan.used)
+        text = f"{used_text}/{plain(float(counter.get('max') or 0))}"
         used = share(counter)
         style = self._full if used >= 1 else self._warn if used >= 0.8 else self._plain
         return fit(text, width), style

@@ -99,6 +99,14 @@ def safe_json(value: Any, limit: int = MAX_TEXT) -> str:
     return safe(_inner(value), limit)
 
 
+def safe_values(value: Any, limit: int = MAX_TEXT) -> str:
+    """The values of an object on one line, without their names: `prod-1 shop Pod`."""
+    if isinstance(value, dict):
+        items: dict[Any, Any] = value
+        return safe(" ".join(_inner(item) for item in items.values()), limit)
+    return safe(_inner(value), limit)
+
+
 def _inner(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value}"' if value == "" or " " in value[:200] else value[:2000]

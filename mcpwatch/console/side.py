@@ -12,6 +12,7 @@ from mcpwatch.console.seat import Panel
 from mcpwatch.console.wording import amount, caller, latency, span
 
 _HOLDS = 4
+_P95_FROM = 48
 
 
 class HealthPanel(Panel):
@@ -87,8 +88,13 @@ def _hold(hold: Hold, now_ms: int, width: int) -> Content:
     return Content.assemble((" ? ", "bold $decision-hold"), (tool, "bold"), (f" {who} ", ""), (left, "$decision-hold"))
 
 
+def _name_width(width: int) -> int:
+    return width - (24 if width >= _P95_FROM else 16)
+
+
 def _tool_head(width: int) -> Content:
-    return Content.styled(" " + fit("TOOL", width - 24) + "  CALLS REFUSED     P95", "$muted")
+    p95 = "     P95" if width >= _P95_FROM else ""
+    return Content.styled(" " + fit("TOOL", _name_width(width)) + "  CALLS REFUSED" + p95, "$muted")
 
 
 def _tool(name: str, stats: ToolStats, now_ms: int, width: int) -> Content:
@@ -96,8 +102,8 @@ def _tool(name: str, stats: ToolStats, now_ms: int, width: int) -> Content:
     refused = amount(stats.refused) if stats.refused else "·"
     return Content.assemble(
         " ",
-        (fit(safe(name, 80), width - 24), ""),
+        (fit(safe(name, 80), _name_width(width)), ""),
         (amount(stats.calls).rjust(7), "bold"),
         (refused.rjust(8), "$decision-deny" if stats.refused else "$muted"),
-        ((latency(p95) if p95 is not None else "·").rjust(8), "$muted"),
+        ((latency(p95) if p95 is not None else "·").rjust(8) if width >= _P95_FROM else "", "$muted"),
     )

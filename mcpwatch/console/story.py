@@ -50,23 +50,32 @@ def headline(call: Call, look: Look) -> Line:
     ]
 
 
-def story(call: Call, ledger: Ledger, look: Look, zone: tzinfo | None) -> Content:
-    """All of it, one fact a line; long values wrap."""
+def story(call: Call, ledger: Ledger, look: Look, zone: tzinfo | None, width: int) -> Content:
+    """All of it, one fact a line; what is longer than `width` goes on under its own beginning."""
     record = call.record
-    lines: list[Line] = [headline(call, look), _path(call, ledger, look)]
+    lines = [Content.assemble(*headline(call, look))]
+    lines += _labelled("decided", _path(call), width)
     for label, make in _FACTS:
-        for text, style in make(record, ledger):
-            lines.append([(label.ljust(_LABEL), "$muted"), (text, style)])
+        for piece in make(record, ledger):
+            lines += _labelled(label, [piece], width)
             label = ""
-    lines.append([("at".ljust(_LABEL), "$muted"), (_moment(call, zone), "")])
-    lines.append([("arguments", "$muted")])
-    lines += arguments(record.get("args"))
-    return Content("\n").join([Content.assemble(*line) for line in lines])
+    lines += _labelled("at", [(clock(call.at_ms, zone, ms=True), "")], width)
+    made = [Content.assemble(*line) for line in arguments(record.get("args"))]
+    lines += [Content.styled("arguments", "$muted")] if made else []
+    return Content("\n").join([*lines, *made])
 
 
-def _path(call: Call, ledger: Ledger, look: Look) -> Line:
+def _labelled(label: str, pieces: Line, width: int) -> list[Content]:
+    """A name in the first column, the value beside it, wrapped at blanks where there are any."""
+    value = Content.assemble(*pieces)
+    rows = value.wrap(max(20, width - _LABEL)) if value.cell_length > width - _LABEL else [value]
+    heads = [label.ljust(_LABEL), *[" " * _LABEL] * (len(rows) - 1)]
+    return [Content.assemble((head, "$muted"), row) for head, row in zip(heads, rows, strict=True)]
+
+
+def _path(call: Call) -> Line:
     """`default deny → tools.x → limits 10/10 → DENY`: the steps as the engine took them."""
-    line: Line = [("decided".ljust(_LABEL), "$muted")]
+    line: Line = []
     for step in call.record.get("steps") or []:
         result = str(step.get("result", ""))
         if result == "skip":
@@ -106,9 +115,12 @@ def _counters(record: Record, ledger: Ledger) -> Line:
         resets = moment_ms(counter.get("resets_at"))
         left = f"   resets in {span(resets - ledger.now_ms)}" if resets > ledger.now_ms else ""
         used = f"{amount(float(counter.get('used') or 0))}/{amount(float(counter.get('max') or 0))}"
-        scope = f"per {safe(counter.get('scope', ''), 60)} {safe(counter.get('value') or '', 60)}".rstrip()
+        scope = f"{safe(counter.get('scope', ''), 60)} {safe(counter.get('value') or '', 60)}".rstrip()
         lines.append(
-            (f"{safe(counter.get('name', ''), 80)}  {used} a {safe(counter.get('window', ''), 12)} {scope}{left}", "")
+            (
+                f"{safe(counter.get('name', ''), 80)}  {used} per {safe(counter.get('window', ''), 12)}, {scope}{left}",
+                "",
+            )
         )
     return lines
 
@@ -155,10 +167,6 @@ _FACTS: tuple[tuple[str, Callable[[Record, Ledger], Line]], ...] = (
     ("policy", _text("policy")),
     ("call id", _text("call_id")),
 )
-
-
-def _moment(call: Call, zone: tzinfo | None) -> str:
-    return clock(call.at_ms, zone, ms=True)
 
 
 def arguments(args: Any) -> list[Line]:

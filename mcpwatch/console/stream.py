@@ -17,7 +17,7 @@ from mcpwatch.console.safe import safe
 from mcpwatch.console.seat import Host, host
 from mcpwatch.console.theme import Look
 from mcpwatch.console.view import Matcher, View
-from mcpwatch.console.wording import amount, caller, fullest
+from mcpwatch.console.wording import caller, fullest, plain
 
 _CACHED = 2048
 
@@ -100,7 +100,7 @@ class CallStream(ScrollView, can_focus=True):
         self._drawn = None
         self.refresh()
 
-    def render_lines(self, crop):  # pyright: ignore  # noqa: ANN001, ANN201
+    def render_lines(self, crop):  # pyright: ignore
         self._prepare()
         return super().render_lines(crop)
 
@@ -118,6 +118,8 @@ class CallStream(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._settle(0)
+        if self.cursor is not None:
+            self._reveal(self.view.line_of(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         line = self.scroll_offset.y + event.y - 1
@@ -202,7 +204,7 @@ class CallStream(ScrollView, can_focus=True):
 
     def _settle(self, added: int) -> None:
         """Bring size and position in line with the view."""
-        self.virtual_size = Size(self.size.width, len(self.view) + 1)
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self.view) + 1)
         if self.following:
             self.fresh = 0
             self.scroll_to(y=max(0, len(self.view) - self._page), animate=False)
@@ -227,12 +229,12 @@ class CallStream(ScrollView, can_focus=True):
             tool, who = max(tool, len(safe(call.tool, 200))), max(who, len(caller(call.record)))
             counter = fullest(call.record)
             if counter is not None:
-                used = max(used, len(amount(float(counter.get("used") or 0))))
-                most = max(most, len(amount(float(counter.get("max") or 0))))
+                used = max(used, len(plain(float(counter.get("used") or 0))))
+                most = max(most, len(plain(float(counter.get("max") or 0))))
         self._needs = Needs(tool, who, used, most)
 
     def _prepare(self) -> None:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         wanted = (self.host.look, plan(width, self._needs), width)
         if wanted != self._drawn:
             self._drawn = wanted

@@ -24,10 +24,25 @@ CONTRAST = 4.5
 
 DECISIONS = ("allow", "deny", "limit", "hold", "observe", "hidden", "reject")
 _SECTIONS = {
-    "colors": ("background surface panel foreground muted line primary accent selection success warning error".split()),
+    "colors": (
+        [
+            "background",
+            "surface",
+            "panel",
+            "foreground",
+            "muted",
+            "line",
+            "primary",
+            "accent",
+            "selection",
+            "success",
+            "warning",
+            "error",
+        ]
+    ),
     "decision": list(DECISIONS),
     "risk": ["low", "medium", "high", "critical"],
-    "syntax": "key string number keyword punctuation comment problem".split(),
+    "syntax": ["key", "string", "number", "keyword", "punctuation", "comment", "problem"],
 }
 _GLYPHS = {
     "allow": "✓",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from mcpwatch.console.draw import chart, spark, title
+from mcpwatch.console.fitting import fact, fit_line
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.seat import Panel
 from mcpwatch.console.wording import latency, rate
@@ -37,8 +38,10 @@ class TrafficPanel(Panel):
         look = self.host.look
         lines = [title("TRAFFIC", _minutes(seconds * (width - 1)), width)]
         lines += [Content.assemble(" ", (line, "$primary")) for line in chart(calls, height - 3, look)]
-        lines.append(Content.assemble(" ", (spark(refused, look, max(calls, default=0)), "$decision-deny")))
-        lines.append(_figures(ledger, seconds, max(calls, default=0), sum(refused)))
+        steps = spark(refused, look, max(calls, default=0))
+        shown = "".join(step if count else " " for step, count in zip(steps, refused, strict=True))
+        lines.append(Content.assemble(" ", (shown, "$decision-deny")))
+        lines.append(_figures(ledger, width, max(calls, default=0) / seconds, sum(refused)))
         return Content("\n").join(lines)
 
 
@@ -46,16 +49,12 @@ def _minutes(seconds: int) -> str:
     return f"last {round(seconds / 60)} min"
 
 
-def _figures(ledger: Ledger, seconds: int, top: float, refused: float) -> Content:
+def _figures(ledger: Ledger, width: int, top: float, refused: float) -> Content:
     p50, p95 = (ledger.latencies.percentile(ledger.now_ms, share) for share in (0.5, 0.95))
-    return Content.assemble(
-        (" peak ", "$muted"),
-        rate(top / seconds),
-        ("  p50 ", "$muted"),
-        latency(p50) if p50 is not None else "–",
-        ("  p95 ", "$muted"),
-        latency(p95) if p95 is not None else "–",
-        ("  ", ""),
-        (f"{refused:.0f}", "$decision-deny" if refused else ""),
-        (" refused", "$muted"),
-    )
+    facts = [
+        fact(9, [(f" {refused:.0f}", "bold $decision-deny" if refused else "bold"), (" refused", "$muted")]),
+        fact(5, [("peak ", "$muted"), (rate(top), "")]),
+        fact(6, [("p50 ", "$muted"), (latency(p50) if p50 is not None else "–", "")]),
+        fact(7, [("p95 ", "$muted"), (latency(p95) if p95 is not None else "–", "")]),
+    ]
+    return fit_line(facts, width)

@@ -84,6 +84,11 @@ def amount(value: float) -> str:
     return f"{value:.1f}"
 
 
+def plain(value: float) -> str:
+    """A count without separators, for columns: `7`, `0.5`, `5000`, `12.3k`."""
+    return amount(value).replace(",", "")
+
+
 def rate(value: float) -> str:
     """Calls a second: `0/s`, `0.4/s`, `62/s`, `5,012/s`."""
     if value == 0:
@@ -141,7 +146,7 @@ def share(counter: dict[str, Any]) -> float:
 
 
 def why(record: Record) -> str:
-    """The rule that decided, without what the row says anyway: `default deny`, `deny_if kind-eq`, `limit pods_rate`."""
+    """The rule that decided, without what the row says anyway: `default deny`, `deny_if kind-eq`, `pods_rate`."""
     rule = str(record.get("rule") or record.get("would_deny") or "")
     if not rule.startswith("/"):
         return safe(rule.strip("()"), 80)
@@ -149,5 +154,5 @@ def why(record: Record) -> str:
     if parts[0] == "tools":
         parts = parts[2:]
     if parts and parts[0] == "limits":
-        parts[0] = "limit"
+        parts = parts[1:]
     return safe(" ".join(parts).replace("args.", ""), 80)

@@ -26,6 +26,8 @@ Object = dict[str, Any]
 START_MS = 1_795_343_400_000
 """2026-11-22T10:30:00Z: a whole minute, so that windows begin where tests begin."""
 
+HOLD_MS = 45_000
+
 POLICY: Object = {
     "version": "1",
     "default": "deny",
@@ -60,11 +62,25 @@ POLICY: Object = {
 POLICY_TEXT = json.dumps(POLICY, indent=2) + "\n"
 DIGEST = hashlib.sha256(POLICY_TEXT.encode()).hexdigest()
 
-TOOLS = (
-    "list_k8s_resources get_pod_logs get_k8s_events get_cloudwatch_logs get_cloudwatch_metrics get_eks_metrics_guidance "
-    "get_policies_for_role add_inline_policy manage_k8s_resource apply_yaml list_api_versions generate_app_manifest "
-    "manage_eks_stacks search_eks_troubleshoot_guide get_eks_vpc_config get_eks_insights invoke_agent_runtime"
-).split()
+TOOLS = [
+    "list_k8s_resources",
+    "get_pod_logs",
+    "get_k8s_events",
+    "get_cloudwatch_logs",
+    "get_cloudwatch_metrics",
+    "get_eks_metrics_guidance",
+    "get_policies_for_role",
+    "add_inline_policy",
+    "manage_k8s_resource",
+    "apply_yaml",
+    "list_api_versions",
+    "generate_app_manifest",
+    "manage_eks_stacks",
+    "search_eks_troubleshoot_guide",
+    "get_eks_vpc_config",
+    "get_eks_insights",
+    "invoke_agent_runtime",
+]
 
 
 @dataclass
@@ -75,6 +91,7 @@ class Feed:
     at_ms: int = START_MS
     seq: int = 0
     used: dict[tuple[str, str, int], int] = field(default_factory=dict[tuple[str, str, int], int])
+    held: list[Object] = field(default_factory=list[Object])
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -89,7 +106,21 @@ class Feed:
         agent, tool, args = self._random.choices(
             [self._triage(), self._deploy(), self._runaway(), self._probe()], (9, 2, 6, 1)
         )[0]
-        return list(self.call(agent, tool, args))
+        return [*self._expired(), *self.call(agent, tool, args)]
+
+    def _expired(self) -> list[Object]:
+        """Calls that nobody answered in time: refused."""
+        over = [record for record in self.held if record["at_ms"] + HOLD_MS <= self.at_ms]
+        self.held = [record for record in self.held if record not in over]
+        events: list[Object] = []
+        for record in over:
+            events.append(
+                {"type": "hold_closed", "at_ms": self.at_ms, "call_id": record["call_id"], "how": "timeout", "by": ""}
+            )
+            reason = "no operator answered in time"
+            refused = {**record, "decision": "deny", "reason": reason, "held_ms": HOLD_MS, "message": reason}
+            events.append({"type": "call_decided", "record": refused})
+        return events
 
     def call(self, agent: str, tool: str, args: Object, latency_ms: float | None = None) -> Iterator[Object]:
         """The events of one call."""
@@ -97,6 +128,7 @@ class Feed:
         record = self.judged(agent, tool, args)
         yield {"type": "call_decided", "record": record}
         if record["decision"] == "hold":
+            self.held.append(record)
             yield {
                 "type": "hold_opened",
                 "at_ms": self.at_ms,
