@@ -21,6 +21,7 @@ from mcpwatch.control.operations import (
     Saved,
     problem_json,
 )
+from mcpwatch.errors import ConfigError
 from mcpwatch.filters import parse_filter
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.holds import Hold
@@ -125,7 +126,10 @@ class Desk:
         return {"rows": rows}
 
     async def show(self, seq: int) -> Object:
-        return await asyncio.to_thread(query.show, self.options.place.audit, seq)
+        found = await asyncio.to_thread(query.show, self.options.place.audit, seq)
+        if found is None:
+            raise ConfigError(f"the audit has no call {seq}")
+        return found
 
     async def hold(self, answer: HoldAnswer) -> Object:
         await self.gateway.holds.decide(

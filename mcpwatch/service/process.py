@@ -15,6 +15,7 @@ from mcpwatch.audit.journal import AuditLog
 from mcpwatch.config import Address, GatewayOptions, remember
 from mcpwatch.control.feed import Feed
 from mcpwatch.control.server import ControlServer
+from mcpwatch.demo.roster import AGENTS
 from mcpwatch.errors import ConfigError
 from mcpwatch.events import AuditState
 from mcpwatch.files import private_dir
@@ -39,7 +40,8 @@ DRAIN_S = 5.0
 INVALID_POLICY = 3
 _DAY_MS = 86_400_000
 _AGAIN_S = 1.0
-_AGENTS = ("triage", "deploy", "cleanup", "runaway", "probe")
+_FIRST_S = 3.0
+"""How long `ready` waits for the tool lists, so that the first calls are judged knowing the schemas."""
 
 _Helper = Callable[[], Awaitable[None]]
 
@@ -126,6 +128,7 @@ class GatewayProcess:
         async with asyncio.TaskGroup() as group:
             helpers = self._helpers(policies, watcher, control)
             tasks = [group.create_task(_kept_going(name, helper)) for name, helper in helpers.items()]
+            await self._upstreams.first_inventory(_FIRST_S)
             self._say_ready(endpoints)
             await self._end.wait()
             log.info("stopping: calls in flight get up to %.0f s", DRAIN_S)
@@ -201,7 +204,7 @@ class GatewayProcess:
         demo = [spec.name for spec in self._upstreams.specs.values() if spec.demo]
         if not demo:
             raise ConfigError("--traffic belongs to the demo upstream", "Use it with --upstream demo.")
-        tokens = {name: self._grants.add_ephemeral(name, upstreams=demo) for name in _AGENTS}
+        tokens = {name: self._grants.add_ephemeral(name, upstreams=demo) for name in AGENTS}
         await self._traffic.start(endpoints[demo[0]], tokens)
         stack.push_async_callback(self._traffic.stop)
 

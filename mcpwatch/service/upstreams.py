@@ -30,7 +30,8 @@ class Upstreams:
         self.states: dict[str, UpstreamChanged] = {}
         self._publish = publish
         self._now_ms = now_ms
-        self._ask: dict[str, asyncio.Event] = {spec.name: asyncio.Event() for spec in specs}
+        self._ask = {spec.name: asyncio.Event() for spec in specs}
+        self._listed = {spec.name: asyncio.Event() for spec in specs}
 
     def told(self, name: str, state: str, error: str = "", remedy: str = "") -> None:
         """An upstream changed its state."""
@@ -64,6 +65,13 @@ class Upstreams:
         if name in self._ask:
             self._ask[name].set()
 
+    async def first_inventory(self, seconds: float) -> None:
+        """Wait until every upstream has listed its tools, at most so long."""
+        waits = [asyncio.create_task(listed.wait()) for listed in self._listed.values()]
+        await asyncio.wait(waits, timeout=seconds)
+        for wait in waits:
+            wait.cancel()
+
     async def keep_inventory(self, name: str, on_tools: OnTools) -> None:
         """Read the tool list whenever asked to, until cancelled; an upstream that cannot answer now is asked later."""
         waits = iter(_AGAIN_S)
@@ -87,6 +95,7 @@ class Upstreams:
             return
         self.tools[name] = tools
         await on_tools(name, tools)
+        self._listed[name].set()
         self._publish(ToolsChanged(self._now_ms(), name, tools))
 
     async def _start(self, name: str, link: Link) -> None:
