@@ -16,6 +16,7 @@ LONGEST_VALUE: Final = 64
 FEWEST_CALLS: Final = 20
 """Calls below which nothing is concluded from the values of arguments."""
 CALLS_PER_VALUE: Final = 4
+MOST_SAMPLES: Final = 1_000
 _MINUTE_MS: Final = 60_000
 
 
@@ -40,7 +41,7 @@ class SeenArgument:
 
 @dataclass(slots=True)
 class SeenTool:
-    """The allowed calls of one tool. `samples` are the arguments of calls that had nothing redacted."""
+    """The allowed calls of one tool. `samples` are the arguments of the first calls that had nothing redacted."""
 
     calls: int = 0
     approved: int = 0
@@ -62,7 +63,7 @@ class SeenTool:
     def _look_at(self, args: dict[str, Any]) -> None:
         for name, value in args.items():
             self.arguments.setdefault(name, SeenArgument()).add(value)
-        if not has_redacted(args):
+        if len(self.samples) < MOST_SAMPLES and not has_redacted(args):
             self.samples.append(args)
 
     def peak(self) -> tuple[int, int]:

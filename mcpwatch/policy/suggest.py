@@ -1,7 +1,7 @@
 """The least policy that would have allowed what was allowed, each line with its evidence.
 
-From recorded calls: the tools that were used, limits above the observed peaks, lists of the few values an argument took. From a
-tool list alone: the catalogue's defaults by class.
+From recorded calls: the tools that were used, limits above the observed peaks, lists of the few values an argument took.
+From a tool list alone: the catalogue's defaults by class.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Suggestion:
 
 
 def suggest(records: Iterable[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Suggestion:
-    """A policy for what `records` (audit JSON, oldest first) show. `tools` are upstream's tool objects, for schemas and hiding.
+    """A policy for what `records` (audit JSON, oldest first) show.
 
-    Without any allowed call it is what `suggest_from_tools` says.
+    `tools` are upstream's tool objects, for schemas and for hiding what was not used. Without any allowed call it is
+    what `suggest_from_tools` says. A tool with `*` in its name is left out: as a key it would be a pattern.
     """
     seen = observe(records)
     if not seen.tools:
@@ -60,18 +61,19 @@ def suggest(records: Iterable[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     offered = {str(tool["name"]): tool for tool in tools}
     evidence: Evidence = {"": _summary(seen, offered)}
     policy: Json = {"version": "1", "default": "deny"}
-    unused = sorted(offered.keys() - seen.tools.keys())
+    names = [name for name in sorted(seen.tools) if "*" not in name]
+    unused = [name for name in sorted(offered.keys() - seen.tools.keys()) if "*" not in name]
     if unused:
         policy["hide"] = unused
         evidence |= {f"/hide/{index}": "offered, never allowed" for index in range(len(unused))}
-    policy["tools"] = {name: _used(name, seen.tools[name], offered.get(name), evidence) for name in sorted(seen.tools)}
+    policy["tools"] = {name: _used(name, seen.tools[name], offered.get(name), evidence) for name in names}
     return Suggestion(policy, evidence)
 
 
 def suggest_from_tools(tools: Sequence[Mapping[str, Any]]) -> Suggestion:
     """The catalogue's defaults: a limit by class, a person's approval before what destroys or costs."""
     evidence: Evidence = {"": f"{len(tools)} tools offered, no calls seen: defaults by class"}
-    entries = {str(tool["name"]): _offered(tool, evidence) for tool in tools}
+    entries = {str(tool["name"]): _offered(tool, evidence) for tool in tools if "*" not in str(tool["name"])}
     return Suggestion({"version": "1", "default": "deny", "tools": entries}, evidence)
 
 
