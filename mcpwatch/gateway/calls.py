@@ -78,7 +78,7 @@ class Calls:
         await self._forward(inbound, flight, verdict, record)
 
     async def _forward(self, inbound: Inbound, flight: Flight, verdict: Verdict, record: CallRecord) -> None:
-        settler = _Settler(self._book, self._judging, inbound, verdict, record)
+        settler = _Settler(self._book, self._judging, inbound, flight, verdict, record)
         delivery = Delivery(
             self._core,
             inbound.ex,
@@ -97,17 +97,18 @@ class Calls:
             if settler.done:
                 await inbound.ex.end()
             else:
-                await self._ended_early(inbound, delivery, settler)
+                await self._ended_early(inbound, flight, delivery, settler)
         except UpstreamError as fault:
             await self._upstream_failed(inbound, settler, record.charges, fault)
         except GivenUp as given_up:
             await self._given_up(inbound, settler, given_up.why)
 
-    async def _ended_early(self, inbound: Inbound, delivery: Delivery, settler: _Settler) -> None:
+    async def _ended_early(self, inbound: Inbound, flight: Flight, delivery: Delivery, settler: _Settler) -> None:
         """A stream ended before its answer; one of the handshake revisions may be resumed."""
         text = f'Upstream "{inbound.upstream}" ended the answer before it was whole'
         resumable = delivery.resumable and not inbound.modern
-        if await settler.settle("unknown", 0, text) and not resumable:
+        kind: OutcomeKind = "cancelled" if flight.cancelling else "unknown"
+        if await settler.settle(kind, 0, text) and not resumable:
             await inbound.ex.message(error(inbound.message.id, INTERNAL_ERROR, text))
         await inbound.ex.end()
 
@@ -148,7 +149,10 @@ class Calls:
 class _Settler:
     """Writes the one outcome of one forwarded call."""
 
-    def __init__(self, book: Book, judging: Judging, inbound: Inbound, verdict: Verdict, record: CallRecord) -> None:
+    def __init__(
+        self, book: Book, judging: Judging, inbound: Inbound, flight: Flight, verdict: Verdict, record: CallRecord
+    ) -> None:
+        self._flight = flight
         self._book = book
         self._judging = judging
         self._inbound = inbound
@@ -169,7 +173,7 @@ class _Settler:
                 self._judging.remember_state(self._inbound, self.verdict, self._record, result["requestState"])
             return "tool_error" if result.get("isError") is True else "ok"
         if answer is not None and "error" in answer:
-            return "rpc_error"
+            return "cancelled" if self._flight.cancelling else "rpc_error"
         return "ok" if status < 400 else "transport_error"
 
     async def settle(self, kind: OutcomeKind, size: int, text: str = "") -> bool:

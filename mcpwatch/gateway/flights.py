@@ -37,7 +37,7 @@ class Flight:
 
     __slots__ = (
         "_close", "_deadline", "_exposed", "_line", "_loop", "_task", "_timer", "_watcher",
-        "grant", "held", "passive", "timeout_s", "tool", "why",
+        "cancelling", "grant", "held", "passive", "timeout_s", "tool", "why",
     )  # fmt: skip
 
     def __init__(self, line: Line, close: Callable[[Flight], None], *, grant: str, tool: str, timeout_s: float) -> None:
@@ -52,6 +52,7 @@ class Flight:
         self.grant = grant
         self.tool = tool
         self.held = False
+        self.cancelling = False
         self.why: Why | None = None
         self.timeout_s = timeout_s
         self.passive = timeout_s == 0
@@ -67,6 +68,7 @@ class Flight:
 
     def cancel(self) -> None:
         """The caller takes its request back: a held one ends at once, else its upstream has a moment to say so."""
+        self.cancelling = True
         if self.held:
             self.end("cancelled")
             return

@@ -6,6 +6,7 @@ Judged is the body, never the headers; forwarded is the judged message, never th
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from mcpwatch.gateway.book import MALFORMED, Book
@@ -33,6 +34,7 @@ from mcpwatch.gateway.wire import (
 )
 from mcpwatch.policy.values import Json
 
+_LOG = logging.getLogger(__name__)
 UNKNOWN_SESSION = "(unknown session)"
 _TARGETS = {
     "resources/read": "uri",
@@ -69,6 +71,8 @@ class Relay:
                 await self._message(inbound)
         except WireError as fault:
             await self._malformed(ex, upstream, grant, message, fault)
+        except Exception as fault:
+            await self._internal(ex, upstream, grant, message, fault)
 
     async def get(self, ex: Exchange, upstream: str, grant: Grant) -> None:
         """Answer a GET: the stream on which an upstream speaks first, or the rest of one that broke off."""
@@ -126,6 +130,9 @@ class Relay:
             await self._response(inbound)
             return
         method = message.method
+        if self._core.stopping:
+            await self._stopping(inbound)
+            return
         if method not in CLIENT_METHODS and not self._may_pass(inbound):
             await self._unknown_method(inbound)
             return
@@ -244,6 +251,12 @@ class Relay:
             body = error(message.id, METHOD_NOT_FOUND, "Method not found")
             await inbound.ex.message(body, 404 if inbound.modern else 200)
 
+    async def _stopping(self, inbound: Inbound) -> None:
+        message = inbound.message
+        text = "The gateway is stopping"
+        await self._book.reject(inbound.upstream, inbound.grant.label, "(stopping)", text, method=message.method)
+        await inbound.ex.message(error(message.id, INTERNAL_ERROR, text), 503)
+
     async def _no_session(self, inbound: Inbound) -> None:
         message = inbound.message
         await self._book.reject(
@@ -257,6 +270,16 @@ class Relay:
         method = "" if message is None else message.method[:200]
         await self._book.reject(upstream, grant.label, MALFORMED, fault.text, method=method)
         await ex.message(error(fault.id, fault.code, fault.text), 400)
+
+    async def _internal(
+        self, ex: Exchange, upstream: str, grant: Grant, message: Message | None, fault: Exception
+    ) -> None:
+        """A fault of ours: whatever it was, nothing passes and the caller gets an answer."""
+        _LOG.exception("a request to %s failed inside the gateway", upstream, exc_info=fault)
+        method, message_id = ("", None) if message is None else (message.method[:200], message.id)
+        await self._book.reject(upstream, grant.label, "(internal)", type(fault).__name__, method=method)
+        if ex.streaming or not ex.started:
+            await ex.message(error(message_id, INTERNAL_ERROR, "The gateway failed to handle this request"), 500)
 
     def _session(self, headers: Headers, upstream: str, grant: Grant) -> Session | None:
         given = one(headers, SESSION)

@@ -1,4 +1,4 @@
-"""Messages that must not pass, whatever the policy says: name, bytes. Each hides a call of `forbidden` or breaks a reader."""
+"""Messages that must not pass, whatever the policy says. Each hides a call of `forbidden` or breaks a reader."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +174,7 @@ async def until(condition: Callable[[], Any], what: str = "the condition") -> No
 
 
 @asynccontextmanager
-async def serving(gateway: Gateway) -> AsyncIterator[int]:
+async def serving(gateway: Gateway) -> AsyncGenerator[int]:
     """The gateway behind uvicorn on a free port."""
     config = uvicorn.Config(
         gateway,
@@ -209,7 +209,7 @@ async def house(
     links: dict[str, Link] | None = None,
     open_door: bool = False,
     now_ms: Callable[[], int] | None = None,
-) -> AsyncIterator[House]:
+) -> AsyncGenerator[House]:
     """A gateway with this policy (None: `default: allow`) in front of a recording upstream."""
     async with recording(upstream) as up:
         journal, engine, events = MemoryJournal(), Engine(), list[Event]()

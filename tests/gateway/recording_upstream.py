@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -59,8 +59,7 @@ class RecordingUpstream:
         obj = heard.obj
         scripted = self.answers.get(obj.get("method", ""))
         if callable(scripted):
-            handler: Handler = scripted
-            answer = await handler(heard, obj)
+            answer = await cast(Handler, scripted)(heard, obj)
             return web.Response(status=202) if answer is None else answer
         if "id" not in obj or "method" not in obj:
             return web.Response(status=202)
@@ -85,8 +84,7 @@ class RecordingUpstream:
     async def _other(self, heard: Heard) -> web.StreamResponse:
         scripted = self.answers.get(heard.verb)
         if callable(scripted):
-            handler: Handler = scripted
-            answer = await handler(heard, {})
+            answer = await cast(Handler, scripted)(heard, {})
             assert answer is not None
             return answer
         return web.Response(status=200 if heard.verb == "DELETE" else 405)
@@ -113,7 +111,7 @@ def event(obj: Any, event_id: str = "") -> bytes:
 
 
 @asynccontextmanager
-async def recording(upstream: RecordingUpstream | None = None) -> AsyncIterator[RecordingUpstream]:
+async def recording(upstream: RecordingUpstream | None = None) -> AsyncGenerator[RecordingUpstream]:
     """A running one on a free port of the loopback."""
     upstream = upstream or RecordingUpstream()
     app = web.Application(client_max_size=2**27)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
+from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.settings import Limits
 from tests.gateway.house import House, call, house, modern, until
 
 SEED = {
@@ -118,7 +121,11 @@ async def test_what_came_of_a_call_is_recorded(answer: dict[str, object], kind: 
 async def test_the_answer_goes_through_unchanged(sse: bool) -> None:
     async with house() as h:
         h.upstream.as_sse = sse
-        result = {"content": [], "structuredContent": {"n": 10**30, "s": "\u2028", "own": {"x": [1.5]}}, "extra": 1}
+        result: dict[str, Any] = {
+            "content": [],
+            "structuredContent": {"n": 10**30, "s": "\u2028", "own": {"x": [1.5]}},
+            "extra": 1,
+        }
         h.upstream.answers["tools/call"] = result
         assert (await h.post(call())).json["result"] == result
 
@@ -134,8 +141,6 @@ async def test_a_denied_notification_gets_nothing_but_is_recorded() -> None:
 
 
 async def test_a_call_that_nobody_answers_ends_with_an_error() -> None:
-    from mcpwatch.gateway.settings import Limits
-
     async with house(limits=Limits(call_timeout_ms=200)) as h:
         await _never_answered(h)
         reply = await h.post(call())
@@ -146,8 +151,6 @@ async def test_a_call_that_nobody_answers_ends_with_an_error() -> None:
 async def test_an_unreachable_upstream_is_an_error_and_the_call_counts_nothing() -> None:
     async with house(SEED) as h:
         h.upstream.port = 1
-        from mcpwatch.gateway.link_http import HttpLink
-
         h.links["up"] = HttpLink("up", "http://127.0.0.1:1/mcp")
         reply = await h.post(call())
         assert reply.json["error"]["code"] == -32603

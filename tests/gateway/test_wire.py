@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -86,10 +87,8 @@ def test_what_is_forwarded_means_what_was_judged(value: object) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_the_parser(raw: bytes) -> None:
-    try:
-        parse_message(raw)
-    except WireError as fault:
-        assert fault.text
+    with contextlib.suppress(WireError):
+        assert parse_message(raw).wire
 
 
 @given(st.data())
