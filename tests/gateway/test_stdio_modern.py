@@ -13,7 +13,7 @@ from mcpwatch.gateway import link_stdio_shared
 from mcpwatch.gateway.link import Answer, UpstreamError
 from tests.gateway.stdio_talk import META, Client, Watched, header, said, scripted, started, until
 
-LOGS = {META + "logLevel": "info"}
+LOGS: dict[str, Any] = {META + "logLevel": "info"}
 
 
 def modern(watched: Watched, caller: str = "agent") -> Client:
@@ -243,7 +243,7 @@ async def test_when_the_shared_process_dies_calls_end_within_a_second_and_it_com
 async def test_the_tool_list_is_whole_and_exact() -> None:
     async with started() as watched:
         tools = await watched.link.tools()
-        assert {"echo", "shuffle"} <= {tool["name"] for tool in tools}
+        assert {"echo", "shuffle"} <= {str(tool["name"]) for tool in tools}
         assert tools[0]["x-kept"] == 12345678901234567890123
 
 
