@@ -13,8 +13,8 @@ from mcpwatch.cli.output import object_of, put, put_json, wrapped
 from mcpwatch.cli.policyread import compiled
 from mcpwatch.cli.times import Since
 from mcpwatch.policy.engine import Engine
-from mcpwatch.policy.values import Caller, Decision, ToolCall
-from mcpwatch.records import POLICY_DIGITS, counter_json
+from mcpwatch.policy.explain import explain_json
+from mcpwatch.policy.values import Caller, ToolCall
 
 _WORDS = {"allow": "ALLOW", "deny": "DENY", "hold": "HOLD"}
 
@@ -35,41 +35,29 @@ def explain(
     engine = Engine()
     engine.install(compiled(file))
     call = ToolCall(Caller(grant, client, session), tool, object_of(arguments, "--args"))
-    decision = engine.explain(call, int(time.time() * 1000) if at_ms is None else at_ms)
+    now_ms = int(time.time() * 1000) if at_ms is None else at_ms
+    found = explain_json(engine, call, now_ms)
     if as_json:
-        put_json(decision_json(decision))
+        put_json(found)
         return
-    for line in _lines(file, decision):
+    for line in _lines(file, found):
         put(line)
 
 
-def decision_json(decision: Decision) -> dict[str, Any]:
-    """A decision as `explain --json` shows it."""
-    return {
-        "decision": decision.verdict,
-        "rule": decision.rule,
-        "reason": decision.reason,
-        "message": decision.message,
-        "policy": decision.policy[:POLICY_DIGITS],
-        "counters": [counter_json(state) for state in decision.counters],
-        "steps": [{"step": s.step, "rule": s.rule, "result": s.result, "detail": s.detail} for s in decision.steps],
-        "would_deny": decision.would_deny,
-        "retry_after_s": decision.retry_after_s,
-    }
-
-
-def _lines(file: str, decision: Decision) -> Iterable[str]:
-    yield f"{_WORDS[decision.verdict]}{'  by ' + decision.rule if decision.rule else ''}"
-    if decision.reason:
-        yield from wrapped(decision.reason)
-    if decision.message:
-        yield from wrapped(f"the agent is told: {decision.message}")
-    if decision.would_deny:
-        yield from wrapped(f"observed only; enforced it would be denied by {decision.would_deny}")
+def _lines(file: str, found: dict[str, Any]) -> Iterable[str]:
+    yield f"{_WORDS[found['decision']]}{'  by ' + found['rule'] if found['rule'] else ''}"
+    if found["reason"]:
+        yield from wrapped(found["reason"])
+    if found["message"]:
+        yield from wrapped(f"the agent is told: {found['message']}")
+    if found.get("would_deny"):
+        yield from wrapped(f"observed only; enforced it would be denied by {found['would_deny']}")
     yield f"steps ({file})"
-    for step in decision.steps:
-        yield from wrapped(f"{step.step} {step.result}{': ' + step.detail if step.detail else ''}")
-        if step.rule:
-            yield f"    {step.rule}"
-    for state in decision.counters:
-        yield f"limit {state.name}: {state.used} of {state.max} per {state.window}, scope {state.scope}"
+    for step in found["steps"]:
+        line = f"line {step['line']}: " if step.get("line") else ""
+        yield from wrapped(f"{step['step']} {step['result']}{': ' + step['detail'] if step['detail'] else ''}")
+        if step["rule"]:
+            yield f"    {line}{step['rule']}"
+    for state in found["counters"]:
+        used = f"{state['before']} used before, {state['used']} after, of {state['max']} per {state['window']}"
+        yield f"limit {state['name']} ({state['scope']}): {used}"

@@ -259,7 +259,7 @@ def test_a_policy_in_the_current_folder_is_found(home: Home) -> None:
 
 
 def test_a_tool_that_the_policy_names_and_nobody_offers_is_pointed_out(home: Home) -> None:
-    policy = {"version": "1", "default": "deny", "tools": {"ecko": {}}}
+    policy: object = {"version": "1", "default": "deny", "tools": {"ecko": {}}}
     with home.serve(policy=policy) as serving:
         assert '"ecko"' in serving.errors
         assert '"echo"' in serving.errors

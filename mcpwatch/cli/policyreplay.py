@@ -1,0 +1,64 @@
+"""`mcpwatch policy replay`: what-if over the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcpwatch.audit import query
+from mcpwatch.cli.auditoptions import audit_path
+from mcpwatch.cli.options import json_option
+from mcpwatch.cli.output import put, put_json, wrapped
+from mcpwatch.cli.policyread import compiled
+from mcpwatch.cli.times import since_option
+from mcpwatch.policy.replay import Finding, Report, replay_json
+from mcpwatch.policy.replay import replay as fold
+
+_DIFFERENT = 6
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--upstream", default="", metavar="NAME", help="Only the calls of this upstream.")
+@since_option("24h")
+@json_option
+@audit_path
+@click.pass_context
+def replay(context: click.Context, file: str, upstream: str, since_ms: int, as_json: bool, path: Path) -> None:
+    """Fold the recorded calls over FILE and say which decisions flip (exit 6) or that none does (exit 0)."""
+    report = fold(_records(path, since_ms, upstream), compiled(file))
+    if as_json:
+        put_json(replay_json(report))
+    else:
+        for line in _lines(report):
+            put(line)
+    context.exit(_DIFFERENT if report.of("flip") else 0)
+
+
+def _records(path: Path, since_ms: int, upstream: str) -> Iterator[dict[str, Any]]:
+    return (record for record in query.each(path, "", since_ms) if upstream in ("", record["upstream"]))
+
+
+def _lines(report: Report) -> Iterable[str]:
+    flips = report.of("flip")
+    count = sum(finding.count for finding in flips)
+    yield f"{count} of {report.calls} recorded calls would be decided otherwise"
+    for finding in flips:
+        yield f"{finding.before} -> {finding.after}  {finding.tool}  {_times(finding)}"
+        if finding.rule:
+            yield f"    {finding.rule}"
+    for finding in report.of("observed"):
+        yield f"would pass, observed only  {finding.tool}  {_times(finding)}"
+        yield f"    {finding.rule}"
+    for finding in report.of("unknown"):
+        yield from wrapped(
+            f"cannot be known: {finding.tool} {_times(finding)}; {finding.rule} is not stored", indent=""
+        )
+
+
+def _times(finding: Finding) -> str:
+    first = ", ".join(str(seq) for seq in finding.seqs)
+    return f"{finding.count} x, first {finding.first_at[:19]}Z, calls {first}"
