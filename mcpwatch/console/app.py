@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual import on, work
@@ -117,7 +117,7 @@ class ConsoleApp(App[str]):
         self._load_keymap()
         self.wear(self.look)
         for name, make in screens.SCREENS.items():
-            self.add_mode(name, lambda make=make: make(self.ledger))
+            self.add_mode(name, lambda make=make: make(self.ledger))  # pyright: ignore[reportUnknownMemberType]
         self.switch_mode("live")
         self._listen()
         self.set_interval(1 / (self.settings.frames or _frames()), self.frame)
@@ -275,18 +275,19 @@ class ConsoleApp(App[str]):
             await self.run_action(key.action, node)
 
     def _node_of(self, action: str, start: DOMNode) -> DOMNode | None:
-        name = action.partition("(")[0]
+        name, _, argument = action.partition("(")
+        if name == "app.go" and argument.strip("()'") not in screens.SCREENS:
+            return None
         if name.startswith("app."):
             return self if hasattr(self, f"action_{name[4:]}") else None
-        chain = cast("list[DOMNode]", start.ancestors_with_self)
-        return next((node for node in chain if hasattr(node, f"action_{name}")), None)
+        return next((node for node in start.ancestors_with_self if hasattr(node, f"action_{name}")), None)
 
 
 class TooSmall(ModalScreen[None]):
     """Instead of a screen that would be cut."""
 
     def compose(self) -> list[Static]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        text = f"mcpwatch needs at least {SMALLEST[0]} columns and {SMALLEST[1]} lines.\nEnlarge the terminal, or use --plain."
+        text = f"mcpwatch needs at least {SMALLEST[0]} columns and {SMALLEST[1]} lines.\nEnlarge the terminal."
         return [Static(Content(text), id="too-small", markup=False)]
 
 

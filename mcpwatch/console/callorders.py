@@ -12,7 +12,7 @@ from mcpwatch.console.dialogs import Ask, Choice
 from mcpwatch.console.meters import Meter
 from mcpwatch.console.orders import AnswerHold, EditKind, QuickEdit, ShowRule
 from mcpwatch.console.ring import Call
-from mcpwatch.console.seat import host
+from mcpwatch.console.seat import app_of, host
 from mcpwatch.console.story import headline
 from mcpwatch.console.wording import fullest
 
@@ -94,7 +94,7 @@ class CallOrders(Screen[Any]):
             if form:
                 host(self).copy(copy_text(form, call, ledger), form)
 
-        self.app.push_screen(Ask("Copy this call as", headline(call, host(self).look), choices), chosen)
+        app_of(self).push_screen(Ask("Copy this call as", headline(call, host(self).look), choices), chosen)
 
     def _about_call(self, act: Callable[[Call], object]) -> None:
         call = self.target()

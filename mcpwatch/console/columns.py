@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Columns from left to right. `used` is the width before the slash of the counter, so that slashes stand in line."""
+    """Columns from left to right. `used`: the width before the slash of the counter, so that slashes stand in line."""
 
     columns: tuple[Column, ...]
     used: int

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mcpwatch.console.wire import table
+
 MASK = "••••"
 
 
@@ -27,7 +29,7 @@ class Recipe:
 
 def recipes(connect: Mapping[str, Any]) -> list[Recipe]:
     """Ready-made lines for the first endpoint of the gateway's `connect` answer; empty when it has none."""
-    endpoints: Mapping[str, str] = connect.get("endpoints") or {}
+    endpoints = table(connect.get("endpoints"))
     token = str(connect.get("token") or "")
     for name, url in endpoints.items():
         kinds = (

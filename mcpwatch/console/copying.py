@@ -1,4 +1,4 @@
-"""A call as text for other programs: its record, a curl command that repeats it, a policy case that fixes its decision."""
+"""A call as text for other programs: its record, a curl command that repeats it, a policy case of its decision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
+from mcpwatch.console.wire import table
 
 FORMS = (
     ("j", "JSON", "its audit record, JSON"),
@@ -27,9 +28,9 @@ def copy_text(form: str, call: Call, ledger: Ledger) -> str:
 
 
 def _curl(call: Call, ledger: Ledger) -> str:
-    endpoints: dict[str, str] = ledger.connect.get("endpoints") or {}
-    url = endpoints.get(str(call.record.get("upstream", "")), "http://127.0.0.1:7330/mcp/UPSTREAM")
-    message = {
+    endpoints = table(ledger.connect.get("endpoints"))
+    url = str(endpoints.get(str(call.record.get("upstream", "")), "http://127.0.0.1:7330/mcp/UPSTREAM"))
+    message: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
         "method": call.record.get("method") or "tools/call",

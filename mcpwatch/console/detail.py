@@ -28,8 +28,9 @@ class DetailPanel(Panel):
     DetailPanel VerticalScroll > Static { height: auto; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, note: str = "enter whole screen, esc close", id: str | None = None) -> None:
         super().__init__(id=id)
+        self._note = note
         self._title = Static(markup=False, classes="title")
         self._text = Static(markup=False)
         self._scroll = VerticalScroll(self._text)
@@ -54,7 +55,7 @@ class DetailPanel(Panel):
         if state == self._drawn:
             return
         self._drawn = state
-        self._title.update(title("CALL", "enter whole screen, esc close", self.size.width))
+        self._title.update(title("CALL", self._note, self.size.width))
         width = self.size.width - 3
         nothing = Content.styled("No call selected: j k or a click selects one.", "$muted")
         self._text.update(story(call, ledger, self.host.look, self.host.zone, width) if call else nothing)
@@ -79,7 +80,7 @@ class DetailScreen(Seat):
         self.call = call
 
     def body(self) -> Iterable[Widget]:
-        yield DetailPanel(id="main")
+        yield DetailPanel(note="j k scroll, esc back", id="main")
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.query_one(DetailPanel).tell, self.call)

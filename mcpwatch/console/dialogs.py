@@ -33,7 +33,10 @@ class Ask(ModalScreen[str]):
 
     DEFAULT_CSS = """
     Ask { align: center middle; background: $background 60%; }
-    Ask > Vertical { width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: $panel; border: round $primary; }
+    Ask > Vertical {
+        width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2;
+        background: $panel; border: round $primary;
+    }
     Ask VerticalScroll { height: auto; max-height: 60vh; scrollbar-size-vertical: 1; }
     Ask Static { height: auto; width: 1fr; }
     """

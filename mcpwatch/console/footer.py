@@ -70,7 +70,13 @@ class FooterBar(Panel):
             if key is tail[0]:
                 parts.append((" " * room, ""))
                 at += room
-            style = "bold reverse" if key.id == self._seat else "$foreground" if key in middle else "$muted"
+            style = (
+                "bold $foreground on $selection"
+                if key.id == self._seat
+                else "$foreground"
+                if key in middle
+                else "$muted"
+            )
             parts += [
                 (first_key(key, self.host.keymap_user), "bold $primary"),
                 (" ", ""),

@@ -8,8 +8,10 @@ from textual.widgets import Static
 
 from mcpwatch.console.fitting import Fact, Piece, fact, fit_line
 from mcpwatch.console.ledger import Ledger, Upstream
+from mcpwatch.console.policies import PolicyView
 from mcpwatch.console.safe import safe, shorten
 from mcpwatch.console.seat import Host, Panel
+from mcpwatch.console.wire import number, table
 from mcpwatch.console.wording import age, amount, latency, rate
 
 _STATES = {
@@ -87,7 +89,7 @@ def _upstreams(ledger: Ledger) -> Fact:
 
 
 def _endpoint(ledger: Ledger) -> str:
-    endpoints = ledger.connect.get("endpoints") or ledger.state.get("endpoints") or {}
+    endpoints = table(ledger.connect.get("endpoints")) or table(ledger.state.get("endpoints"))
     url = next(iter(endpoints.values()), "")
     return safe(url, 120) if len(endpoints) <= 1 else safe(url, 120).rsplit("/", 1)[0] + "/…"
 
@@ -137,7 +139,7 @@ def _policy(ledger: Ledger) -> Fact:
 
 def _house(ledger: Ledger, host: Host) -> list[Fact]:
     state = ledger.state
-    consoles = int(state.get("consoles") or 0)
+    consoles = int(number(state.get("consoles")))
     facts: list[Fact] = []
     if host.read_only:
         facts.append(fact(68, "READ-ONLY", style="bold $accent", right=True))
@@ -146,10 +148,10 @@ def _house(ledger: Ledger, host: Host) -> list[Fact]:
     if consoles:
         word = "console" if consoles == 1 else "consoles"
         facts.append(fact(30, f"{consoles} {word}", style="$muted", right=True))
-    durability = str((state.get("audit") or {}).get("durability") or state.get("durability") or "")
-    rows = (state.get("audit") or {}).get("rows")
-    if rows is not None:
-        facts.append(fact(25, f"audit {amount(rows)}", style="$muted", right=True))
+    audit = table(state.get("audit"))
+    durability = str(audit.get("durability") or "")
+    if "rows" in audit:
+        facts.append(fact(25, f"audit {amount(number(audit['rows']))}", style="$muted", right=True))
     if durability:
         facts.append(fact(28, f"sync {safe(durability, 10)}", safe(durability, 10), style="$muted", right=True))
     return facts
@@ -168,13 +170,23 @@ class Banner(Panel):
     def compose(self) -> list[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return [self._text]
 
+    def on_resize(self) -> None:
+        self.show(self.host.ledger)
+
     def show(self, ledger: Ledger) -> None:
         lines = banner_lines(ledger, self.host)
-        drawn = repr(lines)
+        drawn = repr((lines, self.screen.size.width))
         if drawn != self._drawn:
             self._drawn = drawn
             self.display = bool(lines)
-            self._text.update(Content("\n").join([Content.styled(f" {text} ", style) for text, style in lines]))
+            rows = [row for text, style in lines for row in _filled(text, style, self.screen.size.width)]
+            self._text.update(Content("\n").join(rows))
+
+
+def _filled(text: str, style: str, width: int) -> list[Content]:
+    """An alarm over the whole width, wrapped when it is longer."""
+    rows = Content(text).wrap(max(10, width - 2))
+    return [Content(" " + row.plain).pad_right(max(0, width - 1 - row.cell_length)).stylize(style) for row in rows]
 
 
 def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
@@ -197,7 +209,7 @@ def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
         )
     for view in ledger.policies.values():
         if view.error:
-            lines.append((f"✗ {safe(view.error, 400)}  (the last good policy stays in force)", alarm))
+            lines.append((f"✗ {_place_in(view)}  (the last good policy stays in force)", alarm))
     for upstream in ledger.upstreams.values():
         if upstream.state in ("failed", "restarting") and upstream.error:
             remedy = f"  → {safe(upstream.remedy, 200)}" if upstream.remedy else ""
@@ -212,3 +224,8 @@ def _scopes(ledger: Ledger) -> str:
     if "*" in ledger.frozen:
         return "everything"
     return safe(", ".join(scope.replace(":", " ", 1) for scope in sorted(ledger.frozen)), 200)
+
+
+def _place_in(view: PolicyView) -> str:
+    """The error with the file's name alone: the folder is told by `status` and the policy screen."""
+    return safe(view.error.replace(view.file, view.file.rsplit("/", 1)[-1], 1), 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Literal
 
 from textual import events
@@ -21,6 +22,8 @@ from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import fit, safe
 from mcpwatch.console.seat import Panel, Seat, host
 from mcpwatch.console.wording import caller, span
+
+_NOBODY = "Calls that an approve_if rule matches stop here until you answer. p on a tool makes its calls wait."
 
 
 class HoldList(Panel, can_focus=True):
@@ -74,8 +77,7 @@ class HoldList(Panel, can_focus=True):
         lines = [title("WAITING FOR YOU", f"{len(self._waiting)}", width, focused=self.has_focus)]
         if not self._waiting:
             lines.append(Content.styled(" Nobody waits.", ""))
-            lines.append(Content.styled(" Calls that an approve_if rule matches stop here until", "$muted"))
-            lines.append(Content.styled(" you answer; p on a tool makes it one of them.", "$muted"))
+            lines += [Content.styled(f" {line}", "$muted") for line in wrap(_NOBODY, width - 2)]
         first = max(0, self._index - max(1, (self.size.height - 1) // 2) + 1)
         for index, hold in enumerate(self._waiting[first:], first):
             lines += self._lines(hold, width - 1, selected=index == self._index)
@@ -116,10 +118,14 @@ class HoldsScreen(CallOrders, Seat):
         super().__init__()
         del ledger
         self._list = HoldList(id="main")
-        self._detail = DetailPanel(id="hold-detail")
+        self._detail = DetailPanel(note="a approve, d refuse", id="hold-detail")
 
     def body(self) -> Iterable[Widget]:
         yield Horizontal(self._list, self._detail, id="holds")
+
+    def show(self, ledger: Ledger) -> None:
+        super().show(ledger)
+        self._detail.display = bool(ledger.holds)
 
     def on_hold_list_moved(self) -> None:
         self._detail.tell(self._list.selected)

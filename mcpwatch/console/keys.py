@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.binding import Binding
 
+from mcpwatch.console.wire import table
 from mcpwatch.errors import ConfigError
 
 
@@ -49,13 +50,13 @@ KEYS: tuple[Key, ...] = (
     Key("next", "n", "next(1)", "Next", "next call of the same kind", "Calls", ("live",)),
     Key("previous", "N", "next(-1)", "Previous", "previous call of the same kind", "Calls", ("live",)),
     Key("follow", "f", "follow", "Follow", "scroll with new calls", "Calls", ("live",)),
-    Key("pause", "space", "pause", "Pause", "hold the list still, count what is new", "Calls", ("live",)),
+    Key("pause", "space", "pause", "Pause", "hold the list still", "Calls", ("live",)),
     Key(
         "copy",
         "y",
         "copy",
         "Copy",
-        "call as JSON, curl or policy case; the connect line",
+        "copy as JSON, curl or policy case",
         "Calls",
         ("live", "audit", "holds"),
     ),
@@ -74,7 +75,7 @@ KEYS: tuple[Key, ...] = (
         "plus",
         "resize(1)",
         "More",
-        "raise the selected limit, else enlarge the panel",
+        "raise the limit, else enlarge panel",
         "Change the policy",
         ("live",),
     ),
@@ -83,7 +84,7 @@ KEYS: tuple[Key, ...] = (
         "minus",
         "resize(-1)",
         "Less",
-        "lower the selected limit, else shrink the panel",
+        "lower the limit, else shrink panel",
         "Change the policy",
         ("live",),
     ),
@@ -112,7 +113,7 @@ KEYS: tuple[Key, ...] = (
         "p",
         "quick('approve')",
         "Require approval",
-        "let an operator decide each call",
+        "let an operator decide its calls",
         "Change the policy",
         ("live", "tools"),
         True,
@@ -129,7 +130,7 @@ KEYS: tuple[Key, ...] = (
     Key("undo", "u", "app.undo", "Undo", "take back the last policy change", "Change the policy", (), True),
     Key("approve", "a", "approve", "Approve", "let the held call pass", "Act", ("live", "holds"), True),
     Key("refuse", "d", "refuse", "Refuse", "refuse the held call", "Act", ("live", "holds"), True),
-    Key("freeze", "F", "app.freeze", "Freeze", "refuse everything, one caller or one tool; thaw", "Act", (), True),
+    Key("freeze", "F", "app.freeze", "Freeze", "freeze all, a caller, a tool; thaw", "Act", (), True),
     Key("focus", "tab", "app.focus_next", "Panel", "next panel", "Console"),
     Key("theme", "t", "app.next_theme", "Theme", "next theme", "Console"),
     Key("command", "colon", "app.command_line", "Command", "type a command", "Console"),
@@ -177,14 +178,13 @@ def read_keymap(text: str, file: str) -> dict[str, str]:
         data: Mapping[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ConfigError(f"keymap {file}: {fault}") from fault
-    table = data.get("keys", {})
-    if not isinstance(table, dict) or set(data) - {"keys"}:
+    if set(data) - {"keys"} or not isinstance(data.get("keys", {}), dict):
         raise ConfigError(f"keymap {file}: one table [keys] is expected")
     keymap: dict[str, str] = {}
-    for name, keys in table.items():  # pyright: ignore[reportUnknownVariableType]
+    for name, keys in table(data.get("keys")).items():
         if name not in BY_ID:
-            raise ConfigError(f"keymap {file}: unknown command {str(name)!r}")  # pyright: ignore[reportUnknownArgumentType]
+            raise ConfigError(f"keymap {file}: unknown command {name!r}")
         if not isinstance(keys, str) or not keys.strip():
             raise ConfigError(f"keymap {file}: {name} needs a key")
-        keymap[str(name)] = keys
+        keymap[name] = keys
     return keymap

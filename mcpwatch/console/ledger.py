@@ -1,4 +1,4 @@
-"""Folds what the gateway tells into what panels show. Pure: no clock, no I/O, no Textual; `now_ms` comes from `tick`."""
+"""Folds what the gateway tells into what panels show. Pure: no clock (`tick` brings the time), no I/O, no Textual."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from mcpwatch.console.meters import Latencies, Meter, Meters, Series
 from mcpwatch.console.policies import PolicyView, unused_limits
 from mcpwatch.console.ring import CAPACITY, Call, Record, Ring, moment_ms
+from mcpwatch.console.wire import items, number, table, tables
 from mcpwatch.records import public_json
 
 Object = Mapping[str, Any]
@@ -19,7 +20,7 @@ _REFUSED = ("deny", "limit", "hidden", "reject")
 
 @dataclass(slots=True)
 class Upstream:
-    """`state`: starting | ready | restarting | failed | stopped. `error` is its last stderr line, `remedy` what to do."""
+    """`state`: starting | ready | restarting | failed | stopped. `error`: its last line, `remedy`: what to do."""
 
     name: str
     state: str = ""
@@ -104,28 +105,26 @@ class Ledger:
     def hello(self, event: Object) -> None:
         """A snapshot: everything known before is replaced; numbers of calls go on."""
         self._forget()
-        self.status(event.get("status") or {})
-        self.connect = dict(event.get("connect") or {})
-        for upstream, policy in (event.get("policies") or {}).items():
+        self.status(table(event.get("status")))
+        self.connect = table(event.get("connect"))
+        for upstream, policy in table(event.get("policies")).items():
             self.policies[upstream] = PolicyView.read(upstream, policy, self._installed_at(upstream))
-        for upstream, tools in (event.get("tools") or {}).items():
+        for upstream, tools in table(event.get("tools")).items():
             self._tools(upstream, tools, 0)
-        for record in event.get("calls") or []:
-            self._decided(dict(record))
+        for record in tables(event.get("calls")):
+            self._decided(record)
         self._restore_holds()
-        self._counters(event.get("counters") or [])
+        self._counters(tables(event.get("counters")))
         for upstream in self.policies:
             self._declare(upstream)
 
     def status(self, status: Object) -> None:
         """The gateway's own summary, asked for now and then: what events do not tell."""
         self.state = dict(status)
-        for name, upstream in (status.get("upstreams") or {}).items():
+        for name, upstream in table(status.get("upstreams")).items():
             self._upstream({"upstream": name, **upstream})
-        self.frozen = {
-            str(item.get("scope", item)) if isinstance(item, dict) else str(item) for item in status.get("frozen") or []
-        }
-        audit = status.get("audit") or {}
+        self.frozen = {str(scope) for scope in items(status.get("frozen"))}
+        audit = table(status.get("audit"))
         self._audit(audit.get("state") or "ok", audit.get("error") or "")
 
     @property
@@ -163,7 +162,7 @@ class Ledger:
         else:
             call = known
             self._redecide(call, record)
-        for counter in record.get("counters") or ():
+        for counter in tables(record.get("counters")):
             self._counter(counter, call)
 
     def _count(self, call: Call) -> None:
@@ -210,7 +209,7 @@ class Ledger:
         if record.get("outcome") not in ("ok", "not_sent"):
             stats.failed += 1
         if record.get("outcome") != "not_sent":
-            latency = max(0.0, float(record.get("latency_ms") or 0) - float(record.get("held_ms") or 0))
+            latency = max(0.0, number(record.get("latency_ms")) - number(record.get("held_ms")))
             self.latencies.add(call.at_ms, latency)
             stats.latencies.add(call.at_ms, latency)
 
@@ -265,7 +264,7 @@ class Ledger:
         self.holds.pop(str(event["call_id"]), None)
 
     def _restore_holds(self) -> None:
-        for hold in self.state.get("holds") or []:
+        for hold in tables(self.state.get("holds")):
             call = self.calls.named(str(hold.get("call_id", "")))
             if call is not None:
                 expires = moment_ms(hold.get("expires_at_ms") or hold.get("expires_at"))
@@ -286,5 +285,5 @@ class Ledger:
         self.dropped += int(event.get("count") or 0)
 
     def _installed_at(self, upstream: str) -> int:
-        policy = (self.state.get("policies") or {}).get(upstream) or {}
+        policy = table(table(self.state.get("policies")).get(upstream))
         return moment_ms(policy.get("installed_at"))

@@ -18,7 +18,7 @@ from mcpwatch.console.seat import Panel
 from mcpwatch.console.theme import Look
 from mcpwatch.console.wording import amount, span
 
-_CARD = 38
+_CARD = 36
 _BARS = 12
 
 

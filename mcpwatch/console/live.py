@@ -21,7 +21,7 @@ from mcpwatch.console.meters import Meter
 from mcpwatch.console.peek import PolicyPeek
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import shorten
-from mcpwatch.console.seat import Panel, Seat
+from mcpwatch.console.seat import Panel, Seat, app_of
 from mcpwatch.console.side import HealthPanel, ToolsPanel
 from mcpwatch.console.stream import CallStream
 from mcpwatch.console.traffic_panel import TrafficPanel
@@ -109,6 +109,7 @@ class LiveScreen(CallOrders, Seat):
     def show(self, ledger: Ledger) -> None:
         self.stream.take(ledger.changed)
         self._empty.display = len(ledger.calls) == 0
+        self.set_class(self._empty.display, "-empty")
         self.stream.display = not self._empty.display
         self._title.say(self.stream, self._filter.text)
         super().show(ledger)
@@ -156,7 +157,7 @@ class LiveScreen(CallOrders, Seat):
         if call is None:
             return
         if self.has_class("-narrow") or self.has_class("-low") or self.has_class("-detail"):
-            self.app.push_screen(DetailScreen(call))
+            app_of(self).push_screen(DetailScreen(call))
         else:
             self.add_class("-detail")
             self.call_after_refresh(self._moved)

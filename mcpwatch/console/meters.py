@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcpwatch.console.ring import moment_ms
+from mcpwatch.console.wire import number
 
 _ENOUGH = 3
 """Fewer than this used in that time is no rate that says anything about the future."""
@@ -162,9 +163,9 @@ class Meters:
     ) -> Meter:
         """Take one counter's JSON. `exact`: from the gateway's own list, which may also have gone down."""
         meter = self._meter(counter, upstream, who)
-        meter.max = int(counter.get("max") or 0)
+        meter.max = int(number(counter.get("max")))
         meter.rule = str(counter.get("rule") or meter.rule)
-        used = float(counter.get("used") or 0)
+        used = number(counter.get("used"))
         resets = moment_ms(counter.get("resets_at_ms") or counter.get("resets_at"))
         if exact and used < meter.used and resets <= meter.resets_at_ms:
             meter.used = used
@@ -202,7 +203,7 @@ class Meters:
         key = (upstream, name, value, window)
         meter = self._meters.get(key)
         if meter is None:
-            window_ms = int(counter.get("window_ms") or 0)
+            window_ms = int(number(counter.get("window_ms")))
             meter = Meter(upstream, name, scope, value, window, window_ms, 0)
             self._meters[key] = meter
         return meter

@@ -38,7 +38,8 @@ class ConsoleCommands(Provider):
         console = self._console
         for key in KEYS:
             if (
-                key.id != "palette"
+                key.group != "Move"
+                and key.id != "palette"
                 and not (console.read_only and key.changes)
                 and console.reaches(key, self.focused or self.screen)
             ):

@@ -20,7 +20,7 @@ class PolicyPeek(Panel):
         super().__init__(id=id)
         self._upstream = ""
         self._rule = ""
-        self._text: tuple[str, str, int] | None = None
+        self._text: tuple[str, str, tuple[int, int]] | None = None
 
     def follow(self, call: Call | None) -> None:
         """Look at the rule that decided this call, or at the tool's entry when no rule did."""
@@ -33,7 +33,7 @@ class PolicyPeek(Panel):
         if not self.display:
             return
         view = ledger.policies.get(self._upstream) or next(iter(ledger.policies.values()), None)
-        text = (view.file, view.text, view.line_of(self._rule)) if view is not None else None
+        text = (view.file, view.text, view.lines_of(self._rule)) if view is not None else None
         if text != self._text:
             self._text = text
             self.refresh()
@@ -44,10 +44,11 @@ class PolicyPeek(Panel):
             return Content("")
         file, text, marked = self._text
         lines = text.split("\n")
-        first = max(0, min(marked - height // 2, len(lines) - height + 1))
+        start, end = marked
+        first = max(0, min((start + end - height) // 2, start - 2, len(lines) - height + 1))
         shown = [title("POLICY", safe(file.rsplit("/", 1)[-1], 60), width)]
         for number, line in enumerate(lines[first : first + height - 1], first + 1):
-            here = number == marked
+            here = start <= number <= end
             body = shorten(safe(line.replace("\t", "    "), 400), width - 6)
             made = Content.assemble(
                 (f"{number:>4} ", "bold $primary" if here else "$muted"), (body, "bold" if here else "$muted")

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcpwatch.console.meters import Meter
-from mcpwatch.policy.document import Limit, PolicyDocument, ToolEntry
+from mcpwatch.policy.document import Limit, PolicyDocument, Span, ToolEntry
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import PolicyError
-
 
 _PLACES = {"(default deny)": "default", "(hidden)": "hide"}
 """Rules that are no pointers, and the key of the document that they come from."""
@@ -18,9 +17,10 @@ _PLACES = {"(default deny)": "default", "(hidden)": "hide"}
 
 @dataclass(frozen=True, slots=True)
 class PolicyView:
-    """One policy in force, "" as `digest` when there is none. `error` is `FILE:LINE:COL POINTER MESSAGE` of the first fault of the file as it is now, or "".
+    """One policy in force; `digest` (the whole sha-256) is "" when there is none.
 
-    `document` is None when `text` cannot be read; `digest` is the whole sha-256; `by` who installed it.
+    `error` is `FILE:LINE:COL POINTER MESSAGE` of the first fault of the file as it is now, or "". `document` is None
+    when `text` cannot be read; `by` who installed it.
     """
 
     upstream: str
@@ -49,38 +49,45 @@ class PolicyView:
 
     @property
     def default(self) -> str:
-        """`deny`, `allow`; "" when there is no policy (everything is refused), "?" when only the broken file is known."""
+        """`deny`, `allow`; "" without a policy (everything is refused), "?" when only the broken file is known."""
         if not self.digest:
             return ""
         return self.document.default if self.document else "?"
 
     def line_of(self, rule: str) -> int:
         """The line (from 1) where a rule's JSON pointer stands in the text, 0 when it cannot be told."""
+        return self.lines_of(rule)[0]
+
+    def lines_of(self, rule: str) -> tuple[int, int]:
+        """First and last line (from 1) of a rule, (0, 0) when it cannot be told."""
         if rule in _PLACES:
-            return self._line_with(_PLACES[rule])
+            line = self._line_with(_PLACES[rule])
+            return line, line
         if self.document is None or not rule.startswith("/"):
-            return 0
+            return 0, 0
         head, *rest = [part.replace("~1", "/").replace("~0", "~") for part in rule.split("#")[0].split("/")[1:]]
         entry = self.document.all_tools
         if head == "tools" and rest:
             name, *rest = rest
-            entry = self.document.tools.get(name) or ToolEntry(name)
-        return _line_in(entry, rest)
+            entry = self.document.tools.get(name) or ToolEntry(name, span=Span(0, 0, 0, 0))
+        span = _span_in(entry, rest)
+        return span.line, span.end_line
 
     def _line_with(self, key: str) -> int:
         lines = self.text.split("\n")
         return next((number for number, line in enumerate(lines, 1) if line.strip().strip('"').startswith(key)), 0)
 
 
-def _line_in(entry: ToolEntry, rest: list[str]) -> int:
+def _span_in(entry: ToolEntry, rest: list[str]) -> Span:
     if len(rest) == 2 and rest[0] == "limits":
-        return next((limit.span.line for limit in entry.limits if limit.counter == rest[1]), entry.span.line)
-    if len(rest) == 2 and rest[0] in ("require", "deny_if", "approve_if"):
-        for index, rule in enumerate(getattr(entry, rest[0])):
+        return next((limit.span for limit in entry.limits if limit.counter == rest[1]), entry.span)
+    rules = {"require": entry.require, "deny_if": entry.deny_if, "approve_if": entry.approve_if}
+    if len(rest) == 2 and rest[0] in rules:
+        for index, rule in enumerate(rules[rest[0]]):
             ids = ",".join(f"args.{c.path_text.removeprefix('args.')}-{c.op}" for c in rule.conditions)
             if rest[1] in (ids, rule.name, str(index)):
-                return int(rule.span.line)
-    return entry.span.line
+                return rule.span
+    return entry.span
 
 
 def first_error(file: str, problems: Iterable[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from mcpwatch.console.columns import Column, Plan
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import fit, safe, safe_json, safe_values
 from mcpwatch.console.theme import Look
+from mcpwatch.console.wire import number
 from mcpwatch.console.wording import WORDS, answer_time, caller, clock, fullest, plain, share, why
 
 _NAMES_FROM = 28
@@ -83,8 +84,8 @@ class RowPainter:
         counter = fullest(call.record)
         if counter is None:
             return " " * width, self._muted
-        used_text = plain(float(counter.get("used") or 0)).rjust(self._plan.used)
-        text = f"{used_text}/{plain(float(counter.get('max') or 0))}"
+        used_text = plain(number(counter.get("used"))).rjust(self._plan.used)
+        text = f"{used_text}/{plain(number(counter.get('max')))}"
         used = share(counter)
         style = self._full if used >= 1 else self._warn if used >= 0.8 else self._plain
         return fit(text, width), style

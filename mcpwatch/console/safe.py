@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
+
+from mcpwatch.console.wire import table
 
 MAX_TEXT = 20_000
 """Characters of one text that are ever shown; what is longer ends in an ellipsis and its length."""
@@ -32,7 +33,7 @@ _HOSTILE_BUT_LINES = re.compile(_HOSTILE.pattern.replace("\x00-\x1f", "\x00-\x08
 
 
 def safe(text: object, limit: int = MAX_TEXT) -> str:
-    """One line of visible text: C0 as control pictures, C1, bidi, zero-width and surrogates as U+FFFD, at most `limit`."""
+    """One line of visible text of at most `limit`: C0 as pictures; C1, bidi, zero-width and surrogates as U+FFFD."""
     value = text if isinstance(text, str) else str(text)
     if len(value) > limit:
         value = _capped(value, limit)
@@ -91,29 +92,27 @@ def _capped(text: str, limit: int) -> str:
     return text[: max(0, limit - len(tail))] + tail if limit > 2 * len(tail) else text[: max(0, limit - 1)] + "…"
 
 
-def safe_json(value: Any, limit: int = MAX_TEXT) -> str:
+def safe_json(value: object, limit: int = MAX_TEXT) -> str:
     """A JSON value on one line as people read it: `kind=Pod namespace=prod` for an object, JSON text below that."""
-    if isinstance(value, dict):
-        items: dict[Any, Any] = value
-        return safe(" ".join(f"{key}={_inner(item)}" for key, item in items.items()), limit)
-    return safe(_inner(value), limit)
+    pairs = table(value)
+    return safe(" ".join(f"{key}={_inner(item)}" for key, item in pairs.items()) if pairs else _inner(value), limit)
 
 
-def safe_values(value: Any, limit: int = MAX_TEXT) -> str:
+def safe_values(value: object, limit: int = MAX_TEXT) -> str:
     """The values of an object on one line, without their names: `prod-1 shop Pod`."""
-    if isinstance(value, dict):
-        items: dict[Any, Any] = value
-        return safe(" ".join(_inner(item) for item in items.values()), limit)
-    return safe(_inner(value), limit)
+    pairs = table(value)
+    return safe(" ".join(_inner(item) for item in pairs.values()) if pairs else _inner(value), limit)
 
 
-def _inner(value: Any) -> str:
+def _inner(value: object) -> str:
+    if value in ({}, None):
+        return ""
     if isinstance(value, str):
         return f'"{value}"' if value == "" or " " in value[:200] else value[:2000]
     return _dumped(value)
 
 
-def _dumped(value: Any) -> str:
+def _dumped(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):

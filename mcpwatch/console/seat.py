@@ -1,4 +1,4 @@
-"""What every panel and screen stands on: the ledger, the desk and the look of the app, and the frame around a screen."""
+"""What panels and screens stand on: the ledger, the desk and the look of the app, and the frame around a screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import tzinfo
 from typing import Any, ClassVar, Protocol, cast
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
@@ -24,10 +24,14 @@ class Host(Protocol):
     look: Look
     keymap_user: dict[str, str]
     read_only: bool
-    linked: bool
-    link_error: str
     by: str
     zone: tzinfo | None
+
+    @property
+    def linked(self) -> bool: ...
+
+    @property
+    def link_error(self) -> str: ...
 
     def say(self, text: str, *, error: bool = False) -> None:
         """A short message in the corner; `text` may hold anything, it is made safe."""
@@ -42,16 +46,21 @@ class Host(Protocol):
         ...
 
 
-def host(node: DOMNode) -> Host:
+def app_of(node: DOMNode) -> App[Any]:
     """The app that `node` belongs to."""
-    return cast(Host, node.app)
+    return cast("App[Any]", node.app)  # pyright: ignore[reportUnknownMemberType]
+
+
+def host(node: DOMNode) -> Host:
+    """The same, as panels and screens see it."""
+    return cast(Host, app_of(node))
 
 
 class Panel(Widget):
     """A part of a screen that draws something of the ledger."""
 
     def show(self, ledger: Ledger) -> None:
-        """Draw what changed. Called for visible screens several times a second, so panels return early when nothing did."""
+        """Draw what changed. Called several times a second while in view: return early when nothing did."""
         del ledger
         self.refresh()
 

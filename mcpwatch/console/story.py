@@ -14,6 +14,7 @@ from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call, Record, moment_ms
 from mcpwatch.console.safe import safe, safe_lines
 from mcpwatch.console.theme import Look
+from mcpwatch.console.wire import number, tables
 from mcpwatch.console.wording import WORDS, amount, client_name, client_version, clock, latency, span
 
 _LABEL = 10
@@ -76,7 +77,7 @@ def _labelled(label: str, pieces: Line, width: int) -> list[Content]:
 def _path(call: Call) -> Line:
     """`default deny → tools.x → limits 10/10 → DENY`: the steps as the engine took them."""
     line: Line = []
-    for step in call.record.get("steps") or []:
+    for step in tables(call.record.get("steps")):
         result = str(step.get("result", ""))
         if result == "skip":
             continue
@@ -111,10 +112,10 @@ def _text(name: str, style: str = "") -> Callable[[Record, Ledger], Line]:
 
 def _counters(record: Record, ledger: Ledger) -> Line:
     lines: Line = []
-    for counter in record.get("counters") or []:
+    for counter in tables(record.get("counters")):
         resets = moment_ms(counter.get("resets_at"))
         left = f"   resets in {span(resets - ledger.now_ms)}" if resets > ledger.now_ms else ""
-        used = f"{amount(float(counter.get('used') or 0))}/{amount(float(counter.get('max') or 0))}"
+        used = f"{amount(number(counter.get('used')))}/{amount(number(counter.get('max')))}"
         scope = f"{safe(counter.get('scope', ''), 60)} {safe(counter.get('value') or '', 60)}".rstrip()
         lines.append(
             (
@@ -141,7 +142,7 @@ def _outcome(record: Record, ledger: Ledger) -> Line:
         return [("waits for an operator" if waits else "under way", "$decision-hold" if waits else "$muted")]
     text = _OUTCOMES.get(str(outcome), safe(outcome, 40))
     if record.get("latency_ms") is not None:
-        text += f" after {latency(float(record['latency_ms']))}, {amount(float(record.get('result_bytes') or 0))} bytes"
+        text += f" after {latency(number(record['latency_ms']))}, {amount(number(record.get('result_bytes')))} bytes"
     return [(text, "" if outcome in ("ok", "not_sent") else "$decision-limit")]
 
 

@@ -17,6 +17,7 @@ from mcpwatch.console.safe import safe
 from mcpwatch.console.seat import Host, host
 from mcpwatch.console.theme import Look
 from mcpwatch.console.view import Matcher, View
+from mcpwatch.console.wire import number
 from mcpwatch.console.wording import caller, fullest, plain
 
 _CACHED = 2048
@@ -229,8 +230,8 @@ class CallStream(ScrollView, can_focus=True):
             tool, who = max(tool, len(safe(call.tool, 200))), max(who, len(caller(call.record)))
             counter = fullest(call.record)
             if counter is not None:
-                used = max(used, len(plain(float(counter.get("used") or 0))))
-                most = max(most, len(plain(float(counter.get("max") or 0))))
+                used = max(used, len(plain(number(counter.get("used")))))
+                most = max(most, len(plain(number(counter.get("max")))))
         self._needs = Needs(tool, who, used, most)
 
     def _prepare(self) -> None:

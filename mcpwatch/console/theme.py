@@ -61,7 +61,7 @@ _GLYPHS = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One checked theme. `colors`, `decision`, `risk`, `syntax` map names to `#rrggbb`; `glyphs` to one-cell characters."""
+    """One checked theme: `colors`, `decision`, `risk`, `syntax` map names to `#rrggbb`, `glyphs` to characters."""
 
     name: str
     dark: bool
@@ -145,7 +145,7 @@ def look_variables(look: Look) -> dict[str, str]:
 
 
 class Wardrobe:
-    """All themes that can be worn, by name; the user's folder overrides what is shipped and is read again when it changes."""
+    """All themes by name; the user's folder overrides what is shipped and is read again when it changes."""
 
     def __init__(self, folder: Path | None) -> None:
         """`folder`: the user's themes, None for the shipped ones only. Faults of shipped themes raise ConfigError."""
@@ -159,7 +159,7 @@ class Wardrobe:
                 self.looks[look.name] = look
 
     def refresh(self) -> tuple[list[Look], list[str]]:
-        """Read the user's files that are new or changed: (themes to put on, sentences about those that were refused)."""
+        """Read the user's files that are new or changed: (themes that are in order, sentences about the others)."""
         fresh: list[Look] = []
         faults: list[str] = []
         for path in self._changed():

@@ -8,6 +8,7 @@ from typing import Any
 
 from mcpwatch.console.ring import Record, Word
 from mcpwatch.console.safe import safe
+from mcpwatch.console.wire import number, table, tables
 
 WORDS: dict[Word, str] = {
     "allow": "ALLOW",
@@ -105,18 +106,12 @@ def caller(record: Record) -> str:
 
 def client_name(record: Record) -> str:
     """The name the client gave itself, as it came."""
-    client: Any = record.get("client")
-    if isinstance(client, dict):
-        client = client.get("name")  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-    return str(client or "")  # pyright: ignore[reportUnknownArgumentType]
+    return str(table(record.get("client")).get("name") or "")
 
 
 def client_version(record: Record) -> str:
     """The version the client gave itself, as it came."""
-    client: Any = record.get("client")
-    if isinstance(client, dict):
-        return str(client.get("version") or "")  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
-    return str(record.get("client_version") or "")
+    return str(table(record.get("client")).get("version") or "")
 
 
 def answer_time(record: Record) -> tuple[str, str]:
@@ -126,13 +121,13 @@ def answer_time(record: Record) -> tuple[str, str]:
         return ("waits" if record.get("decision") == "hold" else "…", "running")
     if outcome in _OUTCOMES:
         return _OUTCOMES[str(outcome)], "" if outcome == "not_sent" else "fault"
-    text = latency(float(record.get("latency_ms") or 0))
+    text = latency(number(record.get("latency_ms")))
     return (text, "") if outcome == "ok" else (text + "!", "fault")
 
 
 def fullest(record: Record) -> dict[str, Any] | None:
     """Of the counters that bear on a call, the one that decided, else the one nearest to its maximum."""
-    counters: list[dict[str, Any]] = record.get("counters") or []
+    counters = tables(record.get("counters"))
     if not counters:
         return None
     rule = record.get("rule")
@@ -141,8 +136,8 @@ def fullest(record: Record) -> dict[str, Any] | None:
 
 def share(counter: dict[str, Any]) -> float:
     """How much of a counter's maximum is used, 1.0 for a maximum of zero."""
-    most = float(counter.get("max") or 0)
-    return float(counter.get("used") or 0) / most if most > 0 else 1.0
+    most = number(counter.get("max"))
+    return number(counter.get("used")) / most if most > 0 else 1.0
 
 
 def why(record: Record) -> str:

@@ -333,7 +333,7 @@ def _steps(tool: str, decision: str, rule: str, counters: list[Object]) -> list[
 
 def status(at_ms: int, **changes: Any) -> Object:
     """A gateway's status."""
-    return {
+    known: Object = {
         "instance": "default",
         "pid": 4242,
         "uptime_s": 3600,
@@ -356,12 +356,13 @@ def status(at_ms: int, **changes: Any) -> Object:
         "audit": {"rows": 10_482, "state": "ok", "error": None, "durability": "normal"},
         "demo": True,
         "traffic": True,
-    } | changes
+    }
+    return known | changes
 
 
 def hello(at_ms: int = START_MS, calls: list[Object] | None = None, **changes: Any) -> Object:
     """The first line of the feed. `changes` go into the status."""
-    policy = {
+    policy: Object = {
         "file": "/etc/mcpwatch/eks.json",
         "text": POLICY_TEXT,
         "digest": DIGEST,
