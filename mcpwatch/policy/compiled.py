@@ -61,6 +61,16 @@ class CompiledEntry:
     limits: tuple[CompiledLimit, ...]
     validate: tuple[tuple[str, bool], ...]
 
+    def reads(self) -> frozenset[str]:
+        """The names of the arguments that are looked at; empty when it may be any of them."""
+        if self.validate:
+            return frozenset()
+        rules = (*self.require, *self.deny_if, *self.approve_if)
+        names = {condition.path[0] for each in rules for condition in each.rule.conditions}
+        limits = [each.limit for each in self.limits]
+        names |= {path[0] for limit in limits for path in (limit.scope_path, limit.increment_from) if path}
+        return frozenset(names)
+
     def then(self, other: CompiledEntry) -> CompiledEntry:
         """Both together, in each list these first."""
         return CompiledEntry(

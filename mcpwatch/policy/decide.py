@@ -7,7 +7,6 @@ the decision says what is to be charged, and whoever asked charges it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from mcpwatch.policy.amounts import Exact, plain
 from mcpwatch.policy.compiled import CompiledLimit, CompiledPolicy, CompiledRule, Plan
@@ -41,10 +40,31 @@ class Case:
         self.steps.append(Step(step, rule, "observe", detail))
         self.would_deny = self.would_deny or rule
 
-    def refuse(self, step: str, rule: str, detail: str, message: str, verdict: Verdict = "deny") -> Decision:
+    def refuse(
+        self,
+        step: str,
+        rule: str,
+        detail: str,
+        message: str,
+        verdict: Verdict = "deny",
+        counters: tuple[CounterState, ...] = (),
+        retry_after_s: int | None = None,
+        hold_timeout_ms: int | None = None,
+    ) -> Decision:
+        """The call does not pass."""
         self.steps.append(Step(step, rule, verdict, detail))
         return Decision(
-            verdict, rule, detail, message, self.policy.digest, steps=tuple(self.steps), would_deny=self.would_deny
+            verdict,
+            rule,
+            detail,
+            message,
+            self.policy.digest,
+            (),
+            counters,
+            tuple(self.steps),
+            self.would_deny,
+            retry_after_s,
+            hold_timeout_ms,
         )
 
 
@@ -158,7 +178,7 @@ def approve_if(case: Case) -> Decision | None:
 def _hold(case: Case, rule: CompiledRule) -> Decision:
     detail = _detail(case, rule, "holds")
     timeout_ms = rule.rule.timeout_ms or case.policy.document.approval_timeout_ms
-    return replace(case.refuse("approve_if", rule.id, detail, rule.message, "hold"), hold_timeout_ms=timeout_ms)
+    return case.refuse("approve_if", rule.id, detail, rule.message, "hold", hold_timeout_ms=timeout_ms)
 
 
 def limits(case: Case, counters: Counters, now_ms: int) -> Decision:
@@ -226,7 +246,7 @@ def _denied(
     case: Case, rule: str, detail: str, message: str, uses: list[Use], retry_after_s: int | None = None
 ) -> Decision:
     states = tuple(map(state_of, uses))
-    return replace(case.refuse("limits", rule, detail, message), counters=states, retry_after_s=retry_after_s)
+    return case.refuse("limits", rule, detail, message, counters=states, retry_after_s=retry_after_s)
 
 
 def state_of(use: Use, more: Exact = 0) -> CounterState:

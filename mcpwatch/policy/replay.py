@@ -87,6 +87,7 @@ class _Fold:
         self._schemas = schemas
         self._counters = Counters()
         self._counters.watch(draft.sliding())
+        self._reads: dict[str, frozenset[str]] = {}
         self._held: dict[str, str] = {}
         self.calls = 0
         self.skipped = 0
@@ -120,10 +121,19 @@ class _Fold:
     def _decide(self, record: Mapping[str, Any], approved: bool) -> Decision:
         client = record["client"]
         args: dict[str, Any] = record["args"]
-        if has_redacted(args):
-            args = Veiled(args)
+        for name in self._read_by(record["tool"]) or args:
+            if name in args and has_redacted(args[name]):
+                args = Veiled(args)
+                break
         call = ToolCall(Caller(record["grant"], client["name"], record["session"]), record["tool"], args)
         return decide(self._draft, call, self._counters, instant_ms(record["at"]), self._schemas, approved=approved)
+
+    def _read_by(self, tool: str) -> frozenset[str]:
+        """The arguments that the draft looks at when `tool` is called; empty when it may look at all of them."""
+        found = self._reads.get(tool)
+        if found is None:
+            found = self._reads[tool] = self._draft.plan(tool).rules.reads()
+        return found
 
     def _count(self, decision: Decision, record: Mapping[str, Any]) -> None:
         if record.get("outcome") != "not_sent" or record["decision"] == "deny":

@@ -1,6 +1,6 @@
 """The least policy that would have allowed what was allowed, each line with its evidence.
 
-From recorded calls: the tools that were used, limits above the observed peaks, lists of the few values an argument took.
+From recorded calls: the tools that were used, limits above the observed peaks, lists of the few values of an argument.
 From a tool list alone: the catalogue's defaults by class.
 """
 
