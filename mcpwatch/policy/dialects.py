@@ -6,7 +6,7 @@ Source: PolicyLayer's documentation (policy.json, "Writing policies") and Policy
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mcpwatch.policy import fields
@@ -36,7 +36,10 @@ _RATE: Final = re.compile(r"(0|[1-9][0-9]{0,17})/(.+)", re.ASCII)
 
 @dataclass(slots=True)
 class Draft:
-    """The v1 lists of one entry while they are gathered. `owner` begins the names of counters."""
+    """The v1 lists of one entry while they are gathered. `owner` begins the names of counters.
+
+    `counted`: counter and window length (ms) of every limit that came from `rules`.
+    """
 
     owner: str
     require: list[Rule] = field(default_factory=list[Rule])
@@ -44,6 +47,7 @@ class Draft:
     approve_if: list[Rule] = field(default_factory=list[Rule])
     limits: list[Limit] = field(default_factory=list[Limit])
     hidden: bool = False
+    counted: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
 
 
 def owner_of(tool: str) -> str:
@@ -60,9 +64,9 @@ def read_short(report: Report, found: fields.Members, pointer: str, draft: Draft
     if action is not None:
         span = _member_span(report, found["action"])
         _act(draft, action, Rule((), reason, span=span))
-    if rate is not None:
-        told = reason if action in (None, "allow") else None
-        _add_rate(report, rate, f"{pointer}/rate_limit", draft, told, "enforce", None)
+    limit = None if rate is None else _rate_limit(report, rate, f"{pointer}/rate_limit", draft)
+    if limit is not None:
+        draft.limits.append(replace(limit, on_deny=reason if action in (None, "allow") else None))
 
 
 def _act(draft: Draft, action: str, rule: Rule) -> None:
@@ -78,23 +82,12 @@ def _member_span(report: Report, node: Node) -> Span:
     return report.source.span(node.key, node.end)
 
 
-def _add_rate(
-    report: Report, node: Node, pointer: str, draft: Draft, on_deny: str | None, mode: Mode, name: str | None
-) -> None:
+def _rate_limit(report: Report, node: Node, pointer: str, draft: Draft) -> Limit | None:
     read = _rate(report, node, pointer)
     if read is None:
-        return
+        return None
     window, most = read
-    counter = f"{draft.owner}._rate_{window_word(window)}"
-    limit = Limit(counter, window, most, on_deny=on_deny, mode=mode, span=_member_span(report, node), name=name)
-    _add_limit(report, node.key, pointer, draft, limit)
-
-
-def _add_limit(report: Report, at: int, pointer: str, draft: Draft, limit: Limit) -> None:
-    """Two limits of these forms on one counter and window are a slip: the smaller one alone would ever decide."""
-    if any((other.counter, other.window.ms) == (limit.counter, limit.window.ms) for other in draft.limits):
-        report.error(at, pointer, f'a second limit on the counter "{limit.counter}" of this tool')
-    draft.limits.append(limit)
+    return Limit(f"{draft.owner}._rate_{window_word(window)}", window, most, span=_member_span(report, node))
 
 
 def _rate(report: Report, node: Node, pointer: str) -> tuple[Window, int] | None:
@@ -141,9 +134,8 @@ class _CatalogueRule:
         self._check_shape()
         conditions, states = self._conditions()
         if "rate_limit" in self._found:
-            pointer = f"{self._pointer}/rate_limit"
             rate = self._found["rate_limit"]
-            _add_rate(self._report, rate, pointer, self._draft, self._on_deny, self._mode, self._name)
+            self._limit("rate_limit", _rate_limit(self._report, rate, f"{self._pointer}/rate_limit", self._draft))
         self._state(states)
         span = self._report.source.span(self._node.start, self._node.end)
         rule = Rule(conditions, self._on_deny, self._name, self._mode, self._timeout, span)
@@ -151,6 +143,17 @@ class _CatalogueRule:
             _act(self._draft, self._action, rule)
         elif conditions:
             self._draft.require.append(rule)
+
+    def _limit(self, key: str, limit: Limit | None) -> None:
+        """Two rules of one tool on one counter are a slip: only the smaller limit would ever decide."""
+        if limit is None:
+            return
+        counter = (limit.counter, limit.window.ms)
+        if counter in self._draft.counted:
+            self._fault(key, f'a second rule on the counter "{limit.counter}"')
+        self._draft.counted.add(counter)
+        told = replace(limit, on_deny=self._on_deny, mode=self._mode, name=self._name)
+        self._draft.limits.append(told)
 
     def _message(self) -> str | None:
         on_deny, reason = self._found.get("on_deny"), self._found.get("reason")
@@ -226,14 +229,11 @@ class _CatalogueRule:
                 f"{self._draft.owner}.{counter}",
                 window,
                 most or 0,
-                on_deny=self._on_deny,
                 increment=1 if increment is None else increment,
                 increment_from=source,
-                mode=self._mode,
                 span=_member_span(self._report, self._found["state"]),
-                name=self._name,
             )
-            _add_limit(self._report, self._found["state"].key, pointer, self._draft, limit)
+            self._limit("state", limit)
 
     def _most(self, node: Node, pointer: str, counter: str) -> int | None:
         """The limit that a condition on a counter sets: `lte 10` is 10, `lt 10` is 9."""
