@@ -48,7 +48,7 @@ class HeaderBar(Panel):
         self.show(self.host.ledger)
 
     def show(self, ledger: Ledger) -> None:
-        width = self.size.width
+        width = self.size.width - 1
         if width <= 0:
             return
         lines = fit_line(_place(ledger, self.host), width), fit_line(_figures(ledger, self.host), width)
@@ -71,6 +71,8 @@ def _place(ledger: Ledger, host: Host) -> list[Fact]:
 
 
 def _link(ledger: Ledger, host: Host) -> Fact:
+    if not host.linked and not host.link_error:
+        return fact(95, "◌ CONNECTING", style="bold $warning")
     if not host.linked:
         return fact(95, "○ NOT CONNECTED", "○ LOST", style="bold $error")
     if ledger.frozen:
@@ -193,7 +195,7 @@ def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
     """(safe text, style) of every alarm, worst first."""
     lines: list[Piece] = []
     alarm, warn = "bold $background on $error", "$background on $warning"
-    if not host.linked:
+    if not host.linked and host.link_error:
         lines.append(
             (
                 f"✗ No connection to the gateway: {safe(host.link_error, 200)}. Trying again; what is shown is old.",

@@ -18,7 +18,7 @@ from mcpwatch.console.seat import Panel
 from mcpwatch.console.theme import Look
 from mcpwatch.console.wording import amount, span
 
-_CARD = 36
+_CARD = 35
 _BARS = 12
 
 
@@ -101,7 +101,7 @@ class LimitsPanel(Panel, can_focus=True):
     def _marked(self, index: int, lines: list[list[Piece]]) -> list[Content]:
         selected = self.has_focus and index == self._cursor
         mark: Piece = (self.host.look.glyphs["cursor"], "bold $primary") if selected else (" ", "")
-        made = [Content.assemble(mark, *line) for line in lines]
+        made = [Content.assemble(mark, *line).truncate(self.size.width) for line in lines]
         return [line.stylize_before("on $selection") for line in made] if selected else made
 
 

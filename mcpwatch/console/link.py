@@ -22,8 +22,13 @@ class Link:
         self._desk = desk
         self.pending: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self.up = False
-        self.error = "connecting"
-        self.arrived = asyncio.Event()
+        self.error = ""
+        self._news = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Until there is something in `pending`, or the gateway came or went."""
+        await self._news.wait()
+        self._news.clear()
 
     async def run(self) -> None:
         """Read until cancelled; waits longer after each failure."""
@@ -53,10 +58,11 @@ class Link:
                     came = self.up = True
                     self.error = ""
                 self.pending.append(event)
-                self.arrived.set()
+                self._news.set()
             self.error = "the gateway has ended"
         except ConfigError as fault:
             self.error = fault.message
         finally:
             self.up = False
+            self._news.set()
         return came

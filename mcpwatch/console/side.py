@@ -89,12 +89,12 @@ def _hold(hold: Hold, now_ms: int, width: int) -> Content:
 
 
 def _name_width(width: int) -> int:
-    return width - (24 if width >= _P95_FROM else 16)
+    return width - (22 if width >= _P95_FROM else 14)
 
 
 def _tool_head(width: int) -> Content:
     p95 = "     P95" if width >= _P95_FROM else ""
-    return Content.styled(" " + fit("TOOL", _name_width(width)) + "  CALLS REFUSED" + p95, "$muted")
+    return Content.styled(" " + fit("TOOL", _name_width(width)) + " CALLS REFUSED" + p95, "$muted")
 
 
 def _tool(name: str, stats: ToolStats, now_ms: int, width: int) -> Content:
@@ -103,7 +103,7 @@ def _tool(name: str, stats: ToolStats, now_ms: int, width: int) -> Content:
     return Content.assemble(
         " ",
         (fit(safe(name, 80), _name_width(width)), ""),
-        (amount(stats.calls).rjust(7), "bold"),
+        (amount(stats.calls).rjust(6), "bold"),
         (refused.rjust(8), "$decision-deny" if stats.refused else "$muted"),
         ((latency(p95) if p95 is not None else "·").rjust(8) if width >= _P95_FROM else "", "$muted"),
     )
