@@ -174,10 +174,10 @@ async def until(condition: Callable[[], Any], what: str = "the condition") -> No
 
 
 @asynccontextmanager
-async def serving(gateway: Gateway) -> AsyncGenerator[int]:
-    """The gateway behind uvicorn on a free port."""
+async def serving(application: Any) -> AsyncGenerator[int]:
+    """An ASGI application behind uvicorn on a free port."""
     config = uvicorn.Config(
-        gateway,
+        application,
         host="127.0.0.1",
         port=0,
         http="httptools",

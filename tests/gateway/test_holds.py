@@ -15,7 +15,7 @@ from tests.gateway.house import DEADLINE_S, House, Reply, call, house, modern, r
 
 
 def ask(timeout: str = "30s", **more: Any) -> dict[str, Any]:
-    rule = {"conditions": [], "name": "ask", "timeout": timeout}
+    rule: dict[str, Any] = {"conditions": [], "name": "ask", "timeout": timeout}
     return {"version": "1", "default": "allow", "tools": {"drop": {"approve_if": [rule], **more}}}
 
 

@@ -14,7 +14,11 @@ from tests.gateway.house import DEADLINE_S, House, call, house, modern, request,
 from tests.gateway.recording_upstream import Heard, event
 
 HIDE = {"version": "1", "default": "allow", "hide": ["secret"]}
-TOOLS = [{"name": "a", "inputSchema": {}, "x": 1}, {"name": "secret", "inputSchema": {}}, {"name": "b"}]
+TOOLS: list[dict[str, Any]] = [
+    {"name": "a", "inputSchema": {}, "x": 1},
+    {"name": "secret", "inputSchema": {}},
+    {"name": "b"},
+]
 
 
 async def test_a_session_is_known_to_agents_by_an_id_of_our_own() -> None:
@@ -72,7 +76,13 @@ async def test_there_are_not_more_sessions_than_allowed_and_idle_ones_make_room(
 
 async def test_hidden_tools_are_gone_from_every_list_and_nothing_else_is() -> None:
     async with house(HIDE) as h:
-        result = {"tools": TOOLS, "nextCursor": "next", "ttlMs": 5000, "cacheScope": "public", "_meta": {"k": 1}}
+        result: dict[str, Any] = {
+            "tools": TOOLS,
+            "nextCursor": "next",
+            "ttlMs": 5000,
+            "cacheScope": "public",
+            "_meta": {"k": 1},
+        }
         h.upstream.answers["tools/list"] = result
         for h.upstream.as_sse in (False, True):
             assert (await h.post(request("tools/list"))).json["result"] == {
