@@ -14,6 +14,8 @@ from mcpwatch.gateway.process import Child
 from mcpwatch.gateway.wire import INTERNAL_ERROR, Message
 
 ENDED = "the session was ended"
+# A spare may be busy with its start, and nobody has told it anything that it could have to finish.
+_SPARE_GRACE_MS = 100
 _SPARE_RETRY_MS = (1_000, 2_000, 5_000, 15_000, 60_000)
 
 
@@ -82,11 +84,11 @@ class Pool:
         for session in list(self._sessions.values()):
             self._end(session, UpstreamError("the gateway stops", sent=True))
         if self._spare is not None:
-            self._leave(self._spare)
+            self._leave(self._spare, grace_ms=_SPARE_GRACE_MS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(child.stop() for child in self._leaving))
+        await asyncio.gather(*(child.stop() for child in list(self._leaving)))
 
     async def _open(self, request: Request, message: Message) -> Answer:
         if len(self._sessions) + self._opening >= self._limits.sessions and not self._evict():
@@ -135,14 +137,10 @@ class Pool:
         self._leave(session.child)
         return True
 
-    def _leave(self, child: Child) -> None:
+    def _leave(self, child: Child, grace_ms: int | None = None) -> None:
         """Stop a process without making anybody wait for it."""
         self._leaving.add(child)
-        self._do(self._gone(child))
-
-    async def _gone(self, child: Child) -> None:
-        await child.stop()
-        self._leaving.discard(child)
+        child.begin_stop(grace_ms).add_done_callback(lambda _: self._leaving.discard(child))
 
     def _evict(self) -> bool:
         oldest = max(self._sessions.values(), key=lambda session: session.idle_ms)

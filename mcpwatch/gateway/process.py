@@ -67,7 +67,7 @@ class Child(asyncio.SubprocessProtocol):
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             with contextlib.suppress(UpstreamError):
-                await (await starting).stop()
+                await (await starting).begin_stop(grace_ms=0)
             raise
 
     @staticmethod
@@ -135,16 +135,20 @@ class Child(asyncio.SubprocessProtocol):
 
     async def stop(self) -> None:
         """Close stdin, 5 s, SIGTERM to the group, 2 s, SIGKILL. Returns when the child is reaped."""
-        if self._stop is None:
-            self._stop = asyncio.create_task(self._stop_now())
-        await asyncio.shield(self._stop)
+        await asyncio.shield(self.begin_stop())
 
-    async def _stop_now(self) -> None:
+    def begin_stop(self, grace_ms: int | None = None) -> asyncio.Task[None]:
+        """The same without waiting; `grace_ms` instead of the 5 s. The first call decides."""
+        if self._stop is None:
+            self._stop = asyncio.create_task(self._stop_now(STOP_GRACE_MS if grace_ms is None else grace_ms))
+        return self._stop
+
+    async def _stop_now(self, grace_ms: int) -> None:
         self.ended = True
         if stdin := self._pipe(0):
             stdin.close()
         self.resume()
-        if not await self._gone_within(STOP_GRACE_MS):
+        if not await self._gone_within(grace_ms):
             self._signal(signal.SIGTERM)
             if not await self._gone_within(TERM_GRACE_MS):
                 self._signal(signal.SIGKILL)
