@@ -154,9 +154,9 @@ def _differences(
         if what in expect and expect[what] != value
     ]
     wanted: Mapping[str, Any] = expect.get("counters") or {}
-    used = engine.usage(call, at_ms) if wanted else {}
+    used = {name: engine.used(call, name, at_ms) for name in wanted}
     return found + [
-        Difference(number, f"counter {name}", str(value), str(used.get(name, 0)), step)
+        Difference(number, f"counter {name}", str(value), str(used[name]), step)
         for name, value in wanted.items()
-        if used.get(name, 0) != value
+        if used[name] != value
     ]

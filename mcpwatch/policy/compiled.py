@@ -11,6 +11,7 @@ from mcpwatch.policy.conditions import Args, Test, compile_path, compile_rule
 from mcpwatch.policy.document import Limit, NameRule, PolicyDocument, Rule, Span, ToolEntry
 from mcpwatch.policy.messages import condition_text, denied_by
 from mcpwatch.policy.names import compile_pattern, fold, pointer_part
+from mcpwatch.policy.regex import compile_regex
 from mcpwatch.policy.scopes import ScopeOf, compile_scope, scope_kind_of
 from mcpwatch.policy.values import Step
 
@@ -109,27 +110,28 @@ class CompiledNames:
 
 
 class CompiledPolicy:
-    """One policy, immutable. `digest` is the sha-256 (hex) of its text."""
+    """One policy, immutable. `digest` is the sha-256 (hex) of its text.
+
+    Entries are made ready when their tool is first called, so that a policy of thousands of tools is in force at once.
+    """
 
     def __init__(self, document: PolicyDocument) -> None:
         self.document = document
         self.digest = document.digest
         self.observing = document.mode == "observe"
         self.allow_unlisted = document.default == "allow"
-        redacted = frozenset(map(_keys, document.redact))
-        self._all_tools = _entry(document.all_tools, "/all_tools", self.observing, redacted)
-        self._entries = {
-            name: _entry(entry, "/tools/" + pointer_part(name), self.observing, redacted).then(self._all_tools)
-            for name, entry in document.tools.items()
-        }
+        self.resources = _names(document.resources, self.allow_unlisted)
+        self.prompts = _names(document.prompts, self.allow_unlisted)
+        self._redacted = frozenset(map(_keys, document.redact))
+        self._all_tools = _entry(document.all_tools, "/all_tools", self.observing, self._redacted)
+        self._entries: dict[str, CompiledEntry] = {}
         self._patterns = _patterns(document.tools)
         self._hidden = frozenset(document.hide)
         self._hidden_patterns = _patterns(document.hide)
-        self._folded = {fold(name): name for name in (*document.hide, *document.tools) if "*" not in name}
+        self._folded = _folded((*document.hide, *document.tools) if self.allow_unlisted else ())
+        self._limits = _first_limits(document)
         self._plans: dict[str, Plan] = {}
-        self._most_plans = max(FEWEST_CACHED_NAMES, 2 * len(self._entries))
-        self.resources = _names(document.resources, self.allow_unlisted)
-        self.prompts = _names(document.prompts, self.allow_unlisted)
+        self._most_plans = max(FEWEST_CACHED_NAMES, 2 * len(document.tools))
 
     def plan(self, tool: str) -> Plan:
         """What bears on calls of `tool`; the answer is remembered."""
@@ -142,23 +144,28 @@ class CompiledPolicy:
                 self._plans[tool] = found
         return found
 
-    def limits(self) -> Iterator[CompiledLimit]:
-        """Every limit in file order, those of `all_tools` last."""
-        shared = len(self._all_tools.limits)
-        for entry in self._entries.values():
-            yield from entry.limits[: len(entry.limits) - shared]
-        yield from self._all_tools.limits
+    def limit(self, counter: str, window_ms: int, kind: str) -> CompiledLimit | None:
+        """The first limit in file order on counters of this name, window and kind of scope; `all_tools` come last."""
+        found = self._limits.get((counter, window_ms, kind))
+        if found is None:
+            return None
+        key, index = found
+        return (self._all_tools if key is None else self._entry(key)).limits[index]
+
+    def limits_on(self, counter: str) -> Iterator[CompiledLimit]:
+        """One limit for each window and kind of scope that counters of this name have, in file order."""
+        keys = [key for key in self._limits if key[0] == counter]
+        return (limit for key in keys if (limit := self.limit(*key)))
 
     def sliding(self) -> Iterator[tuple[str, int]]:
         """Name and window (ms) of the counters that sliding limits use."""
-        return ((limit.counter, limit.window_ms) for limit in self.limits() if limit.sliding)
-
-    def limit_of(self) -> dict[tuple[str, int, str], CompiledLimit]:
-        """The first limit in file order for each counter name, window (ms) and kind of scope."""
-        first: dict[tuple[str, int, str], CompiledLimit] = {}
-        for limit in self.limits():
-            first.setdefault((limit.counter, limit.window_ms, scope_kind_of(limit.limit)), limit)
-        return first
+        entries = (*self.document.tools.values(), self.document.all_tools)
+        return (
+            (limit.counter, limit.window.ms)
+            for entry in entries
+            for limit in entry.limits
+            if limit.algorithm == "sliding"
+        )
 
     def span(self, rule_id: str) -> Span | None:
         """Where the rule or limit with this id stands in the text; `#type` or `#amount` behind it is no difference."""
@@ -166,7 +173,7 @@ class CompiledPolicy:
         return next((span for found, span in self._spans() if found == wanted), None)
 
     def _spans(self) -> Iterator[tuple[str, Span]]:
-        for entry in (*self._entries.values(), self._all_tools):
+        for entry in (*map(self._entry, self.document.tools), self._all_tools):
             for rule in (*entry.require, *entry.deny_if, *entry.approve_if):
                 yield rule.id, rule.rule.span
             for limit in entry.limits:
@@ -176,27 +183,53 @@ class CompiledPolicy:
         key = self._key(tool)
         hidden = tool in self._hidden or any(matches(tool) for _, matches in self._hidden_patterns)
         look_alike = self._folded.get(fold(tool), "") if self.allow_unlisted and key is None else ""
-        if look_alike == tool:
-            look_alike = ""
         return Plan(
             hidden,
             key is not None,
-            look_alike,
-            self._all_tools if key is None else self._entries[key],
+            "" if look_alike == tool else look_alike,
+            self._all_tools if key is None else self._entry(key),
             Step("hide", "", "pass", "not hidden"),
             Step("default", "", "pass", _why_permitted(key, tool)),
         )
 
     def _key(self, tool: str) -> str | None:
         """The key of `tools` that speaks for `tool`: itself, else the first pattern in file order."""
-        if tool in self._entries:
+        if tool in self.document.tools:
             return tool
         return next((key for key, matches in self._patterns if matches(tool)), None)
+
+    def _entry(self, key: str) -> CompiledEntry:
+        """The rules of one key, those of `all_tools` behind them."""
+        found = self._entries.get(key)
+        if found is None:
+            pointer = "/tools/" + pointer_part(key)
+            own = _entry(self.document.tools[key], pointer, self.observing, self._redacted)
+            found = self._entries[key] = own.then(self._all_tools)
+        return found
 
 
 def compile_policy(document: PolicyDocument) -> CompiledPolicy:
     """Make `document` ready to decide. Raises ValueError on a regex that the reader would have refused."""
+    for entry in (*document.tools.values(), document.all_tools):
+        for rule in (*entry.require, *entry.deny_if, *entry.approve_if):
+            for condition in rule.conditions:
+                if condition.op == "regex":
+                    compile_regex(str(condition.value))
     return CompiledPolicy(document)
+
+
+def _folded(names: Iterable[str]) -> dict[str, str]:
+    return {fold(name): name for name in names if "*" not in name}
+
+
+def _first_limits(document: PolicyDocument) -> dict[tuple[str, int, str], tuple[str | None, int]]:
+    """For each counter name, window (ms) and kind of scope where its first limit is; the key None is `all_tools`."""
+    first: dict[tuple[str, int, str], tuple[str | None, int]] = {}
+    entries = (*document.tools.items(), (None, document.all_tools))
+    for key, entry in entries:
+        for index, limit in enumerate(entry.limits):
+            first.setdefault((limit.counter, limit.window.ms, scope_kind_of(limit)), (key, index))
+    return first
 
 
 def _why_permitted(key: str | None, tool: str) -> str:

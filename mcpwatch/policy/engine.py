@@ -6,6 +6,7 @@ Nothing in here waits, so that one call of `admit` is atomic for everything else
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from mcpwatch.policy.amounts import exact
@@ -25,7 +26,6 @@ class Engine:
         self._counters = Counters() if counters is None else counters
         self._policy: CompiledPolicy | None = None
         self._schemas: dict[str, SchemaCheck] = {}
-        self._limit_of: dict[tuple[str, int, str], CompiledLimit] = {}
 
     @property
     def policy(self) -> CompiledPolicy | None:
@@ -35,7 +35,6 @@ class Engine:
     def install(self, policy: CompiledPolicy) -> None:
         """Put `policy` in force from the next call on. What has been used stays used."""
         self._counters.watch(policy.sliding())
-        self._limit_of = policy.limit_of()
         self._policy = policy
 
     def set_schemas(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
@@ -67,9 +66,11 @@ class Engine:
 
     def counters(self, now_ms: int) -> list[CounterState]:
         """The counters in use at `now_ms` that a limit of the policy in force looks at."""
+        if self._policy is None:
+            return []
         states: list[CounterState] = []
         for key in self._counters.keys():  # noqa: SIM118
-            limit = self._limit_of.get((key[0], key[2], scope_kind(key[1])))
+            limit = self._policy.limit(key[0], key[2], scope_kind(key[1]))
             if limit is not None:
                 states.append(state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms))))
         return [state for state in states if state.used]
@@ -84,15 +85,13 @@ class Engine:
         key = limit.counter, limit.scope_of(call.caller, call.args), limit.window_ms
         return state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms)))
 
-    def usage(self, call: ToolCall, now_ms: int) -> dict[str, int | float]:
-        """What the call's caller and arguments have used, by counter name; of several the one nearest to the tool."""
+    def used(self, call: ToolCall, counter: str, now_ms: int) -> int | float:
+        """What the call's caller and arguments have used of `counter`; of several limits the tool's own count."""
         if self._policy is None:
-            return {}
-        used: dict[str, int | float] = {}
-        for limit in (*self._policy.plan(call.tool).rules.limits, *self._policy.limits()):
-            if limit.counter not in used:
-                used[limit.counter] = self._state(limit, call, now_ms).used
-        return used
+            return 0
+        own = (limit for limit in self._policy.plan(call.tool).rules.limits if limit.counter == counter)
+        limit = next(chain(own, self._policy.limits_on(counter)), None)
+        return 0 if limit is None else self._state(limit, call, now_ms).used
 
     def visible(self, tool: str) -> bool:
         """Whether `tools/list` may show the tool. Without a policy it shows nothing."""

@@ -9,6 +9,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u3164\u
     chr(code) for code in range(0xFE00, 0xFE10)
 }
 """Characters that draw nothing though Unicode does not call them format characters (fillers, variation selectors)."""
+_UNSEEN_ASCII = dict.fromkeys((*range(0x21), 0x7F))
 
 
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
@@ -39,6 +40,8 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 def fold(name: str) -> str:
     """What is left of a name without all that people do not see: NFKC, case, blanks, zero-width, controls."""
+    if name.isascii():
+        return name.lower().translate(_UNSEEN_ASCII)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(char for char in folded if not _unseen(char))
 

@@ -117,7 +117,6 @@ class Together:
         assert got == expected, "\n".join([*self.story, f"engine {got}", f"model  {expected}"])
 
     def compare_counters(self, made: ToolCall, asked: Asked) -> None:
-        used = self.engine.usage(made, self.now_ms)
         policy = self.model.policy or {}
         for tool in policy["tools"].values():
             for limit in tool.get("limits", []):
@@ -137,7 +136,9 @@ class Together:
                 ]
                 if len(same) == 1:
                     expected = self.model.used(limit, (scope[:4] if "." in scope else scope, whose), self.now_ms)
-                    assert used[limit["counter"]] == as_json(expected), "\n".join([*self.story, str(limit)])
+                    assert self.engine.used(made, limit["counter"], self.now_ms) == as_json(expected), "\n".join(
+                        [*self.story, str(limit)]
+                    )
 
     def tick(self) -> None:
         self.now_ms += self.random.choice(scenarios.STEPS_MS)
