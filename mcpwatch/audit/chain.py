@@ -57,9 +57,9 @@ def link(chain: bytes, before: bytes, body: bytes) -> bytes:
     return sha256(chain + before + body).digest()
 
 
-def lead(row: int, kind: str, seq: int) -> str:
+def lead(row: int, kind: str, seq: int) -> bytes:
     """How the JSON of a row begins."""
-    return f'{{"row":{row},"kind":"{kind}","seq":{seq},'
+    return f'{{"row":{row},"kind":"{kind}","seq":{seq},'.encode()
 
 
 def extend(head: Head, entries: Sequence[Entry]) -> tuple[Head, list[Any], list[int]]:
@@ -72,7 +72,7 @@ def extend(head: Head, entries: Sequence[Entry]) -> tuple[Head, list[Any], list[
         seq = entry.seq
         if entry.kind == "call" and not seq:
             seq = last = last + 1
-        body = lead(row, entry.kind, seq).encode() + entry.fields
+        body = lead(row, entry.kind, seq) + entry.fields
         digest = link(chain, digest, body)
         values += (row, entry.kind, seq, digest, body.decode())
         seqs.append(seq)

@@ -31,6 +31,8 @@ _WORDS = {
     "hidden": "c.rule = '(hidden)'",
     "observe": "c.would_deny <> ''",
 }
+_OPEN = """c.seq IN (SELECT seq FROM calls INDEXED BY calls_open
+    WHERE outcome_row IS NULL AND decision IN ('allow', 'hold'))"""
 _SAFE = re.compile(r"[A-Za-z0-9 _./@-]+\Z")
 """Texts that JSON writes as they are, so that they can be looked for in a row's JSON."""
 
@@ -58,6 +60,8 @@ def conditions(wanted: Filter) -> tuple[str, list[str | float]]:
 
 
 def _condition(term: Term) -> Condition | None:
+    if term.field == "outcome" and term.values == ("open",):
+        return Condition(_OPEN)
     if term.field in _COLUMNS:
         return _either(_like(column, value) for column in _COLUMNS[term.field] for value in term.values)
     if term.field in _STARTS:

@@ -7,19 +7,24 @@ a call, in its final state, whatever number of rows tell about it.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from mcpwatch.audit.reader import Reader, reading
+from mcpwatch.audit.reader import Found, Reader, reading
 from mcpwatch.audit.rows import read_body
 from mcpwatch.filters import Filter, Term, parse_filter
 from mcpwatch.policy.values import Caller, ToolCall
 from mcpwatch.records import rfc3339
 
 Record = dict[str, Any]
+
+
+STRETCH = 5000
+"""How many calls are looked through between two looks at the clock (some 20 ms when texts are searched)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +68,25 @@ def page(
     limit: int = 0,
     within_ms: int = 0,
 ) -> Page:
-    """As `search`, and where to go on. With `within_ms` it stops after that time, with what was found until then."""
+    """As `search`, and where to go on. With `within_ms` it stops after about that time with what was found."""
     rule = _filter(wanted, since_ms)
-    rows: list[Record] = []
     end = time.monotonic() + within_ms / 1000 if within_ms else None
+    rows: list[Record] = []
     with reading(path) as reader:
-        for found in reader.calls(rule, before_seq=before_seq, newest_first=True):
-            record = found.record()
-            if rule.matches(record):
-                rows.append(record)
-            if len(rows) == limit or (end is not None and time.monotonic() > end):
-                rows.reverse()
-                return Page(rows, found.seq)
-    rows.reverse()
-    return Page(rows, 0)
+        top = min(before_seq or (1 << 62), reader.next_seq())
+        while top > 1:
+            # A search that finds nothing gives no chance to look at the clock, so it is done in pieces.
+            bottom = max(top - 1 - STRETCH, 0) if end else 0
+            for found in reader.calls(rule, after_seq=bottom, before_seq=top, newest_first=True):
+                record = found.record()
+                if rule.matches(record):
+                    rows.append(record)
+                if len(rows) == limit or (end and time.monotonic() > end):
+                    return Page(rows[::-1], found.seq)
+            top = bottom + 1
+            if end and time.monotonic() > end:
+                break
+    return Page(rows[::-1], top if top > 1 else 0)
 
 
 def each(path: Path, wanted: Filter | str = "", since_ms: int = 0, after_seq: int = 0) -> Iterator[Record]:
@@ -129,8 +139,8 @@ def events(path: Path, since_ms: int = 0, kind: str = "") -> list[dict[str, Any]
     """Rows that are no calls (`policy_installed`, `frozen`, `alarm`, …), oldest first, as JSON with `row` and `at`."""
     with reading(path) as reader:
         rows = reader.fetch(
-            """SELECT body FROM rows WHERE kind NOT IN ('call', 'outcome') AND (?1 = '' OR kind = ?1)
-                AND json_extract(body, '$.at_ms') >= ?2 ORDER BY row""",
+            """SELECT body FROM rows INDEXED BY rows_notes WHERE kind NOT IN ('call', 'outcome')
+                AND (?1 = '' OR kind = ?1) AND json_extract(body, '$.at_ms') >= ?2 ORDER BY row""",
             (kind, since_ms),
         )
     return [_event(read_body(body)) for (body,) in rows]
@@ -163,25 +173,32 @@ def policy_text(path: Path, digest: str) -> str | None:
 def replay_rows(path: Path, since_ms: int = 0, upstream: str = "") -> Iterator[Recorded]:
     """Recorded `tools/call`s in order, except those refused before policy; what a what-if folds over a draft."""
     with reading(path) as reader:
-        rule = Filter((Term("since", ":", (), since_ms),)) if since_ms > 0 else Filter()
-        for found in reader.calls(rule, newest_first=False):
+        for seq, at_ms, name, grant, client, session, version, tool, args, *rest in reader.past(since_ms):
+            if upstream in ("", name):
+                call = ToolCall(Caller(grant, client, session, version), tool, _object(args))
+                yield Recorded(seq, at_ms, name, call, *rest)
+        for found in reader.late().values():
             body = read_body(found.call)
-            if body["method"] != "tools/call" or body["decision"] == "reject":
-                continue
-            if found.at_ms >= since_ms and upstream in ("", body["upstream"]):
-                yield _recorded(found.seq, found.at_ms, body, found.outcome)
+            wanted = body["method"] == "tools/call" and body["decision"] != "reject" and found.at_ms >= since_ms
+            if wanted and upstream in ("", body["upstream"]):
+                yield _recorded(found, body)
 
 
-def _recorded(seq: int, at_ms: int, body: dict[str, Any], outcome: str | None) -> Recorded:
+def _object(args: str | None) -> dict[str, Any]:
+    return json.loads(args) if args and args.startswith("{") else {}
+
+
+def _recorded(found: Found, body: dict[str, Any]) -> Recorded:
     caller = Caller(body["grant"], body["client"], body["session"], body["client_version"])
+    args: Any = body["args"]
     return Recorded(
-        seq,
-        at_ms,
+        found.seq,
+        found.at_ms,
         body["upstream"],
-        ToolCall(caller, body["tool"], body["args"]),
+        ToolCall(caller, body["tool"], cast("dict[str, Any]", args) if isinstance(args, dict) else {}),
         body["decision"],
         body["rule"],
         body["would_deny"],
-        read_body(outcome)["outcome"] if outcome else None,
+        read_body(found.outcome)["outcome"] if found.outcome else None,
         bool(body["approved_by"]),
     )

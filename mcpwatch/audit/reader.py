@@ -22,6 +22,12 @@ _CALLS = """SELECT c.seq, c.at_ms, r.body, o.body
     FROM calls AS c JOIN rows AS r ON r.row = c.call_row LEFT JOIN rows AS o ON o.row = c.outcome_row
     WHERE """
 
+_PAST = """SELECT c.seq, c.at_ms, c.upstream, c."grant", c.client, c.session, json_extract(r.body, '$.client_version'),
+    c.tool, json_extract(r.body, '$.args'), c.decision, c.rule, c.would_deny, c.outcome,
+    json_extract(r.body, '$.approved_by') <> ''
+    FROM calls AS c JOIN rows AS r ON r.row = c.call_row
+    WHERE c.seq >= ? AND c.at_ms >= ? AND c.method = 'tools/call' AND c.decision <> 'reject' ORDER BY c.seq"""
+
 
 @dataclass(slots=True)
 class Found:
@@ -90,11 +96,30 @@ class Reader:
         late = self.late()
         order = "DESC" if newest_first else "ASC"
         more, values = conditions(wanted)
-        last = before_seq or (1 << 62)
+        since = max((term.number for term in wanted.terms if term.field == "since" and not term.negated), default=0)
+        first, after_seq = after_seq, max(after_seq, self._first_since(since) - 1)
+        last = before_seq or self.next_seq()
         rows = self.each(f"{_CALLS} c.seq > ? AND c.seq < ?{more} ORDER BY c.seq {order}", (after_seq, last, *values))
         stored = (Found(*row) for row in rows if row[0] not in late)
-        inside = [found for found in late.values() if after_seq < found.seq < last]
+        inside = [found for found in late.values() if first < found.seq < last]
         return merge(stored, reversed(inside) if newest_first else inside, key=_place, reverse=newest_first)
+
+    def next_seq(self) -> int:
+        """The number that the next call will get."""
+        [(last,)] = self.fetch("SELECT coalesce(max(seq), 0) FROM calls")
+        return max(last, *self.late(), 0) + 1
+
+    def past(self, since_ms: int) -> Iterator[tuple[Any, ...]]:
+        """Indexed `tools/call`s since a time, oldest first, with what a what-if needs (see `query.replay_rows`)."""
+        late = self.late()
+        return (row for row in self.each(_PAST, (self._first_since(since_ms), since_ms)) if row[0] not in late)
+
+    def _first_since(self, at_ms: float) -> int:
+        """The lowest number of an indexed call since a time: keeps older ones from being read at all."""
+        if at_ms <= 0:
+            return 0
+        [(seq,)] = self.fetch("SELECT min(seq) FROM calls INDEXED BY calls_at WHERE at_ms >= ?", (at_ms,))
+        return 1 << 62 if seq is None else seq
 
     def since(self, after_row: int) -> list[Found]:
         """Calls that have rows after `after_row`, by number."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from mcpwatch.records import POLICY_DIGITS
+
 VERSION = 1
 """`PRAGMA user_version` of a file this program writes."""
 
@@ -28,41 +30,44 @@ TABLES: dict[str, str] = {
         body TEXT NOT NULL)""",
     "policies": "CREATE TABLE policies (digest TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
     "mark": "CREATE TABLE mark (row INTEGER NOT NULL)",
+    # What is compared most stands first: SQLite reads a row only as far as it must.
     "calls": """CREATE TABLE calls (
         seq INTEGER PRIMARY KEY,
         call_row INTEGER NOT NULL,
         outcome_row INTEGER,
         at_ms INTEGER NOT NULL,
-        call_id TEXT NOT NULL,
-        upstream TEXT NOT NULL,
+        latency_ms REAL,
+        outcome TEXT,
+        decision TEXT NOT NULL,
+        tool TEXT NOT NULL,
         "grant" TEXT NOT NULL,
         client TEXT NOT NULL,
-        session TEXT NOT NULL,
+        upstream TEXT NOT NULL,
         method TEXT NOT NULL,
-        tool TEXT NOT NULL,
-        decision TEXT NOT NULL,
         rule TEXT NOT NULL,
         would_deny TEXT NOT NULL,
-        policy TEXT NOT NULL,
-        outcome TEXT,
-        latency_ms REAL)""",
+        call_id TEXT NOT NULL,
+        session TEXT NOT NULL,
+        policy TEXT NOT NULL)""",
 }
 
 _FROM_CALL = (
     "at_ms",
-    "call_id",
-    "upstream",
+    "decision",
+    "tool",
     "grant",
     "client",
-    "session",
+    "upstream",
     "method",
-    "tool",
-    "decision",
     "rule",
     "would_deny",
-    "policy",
+    "call_id",
+    "session",
 )
-CALL_COLUMNS = tuple((f'"{name}"', f"json_extract({{body}}, '$.{name}')") for name in _FROM_CALL)
+CALL_COLUMNS = (
+    *((f'"{name}"', f"json_extract({{body}}, '$.{name}')") for name in _FROM_CALL),
+    ("policy", f"substr(json_extract({{body}}, '$.policy'), 1, {POLICY_DIGITS})"),
+)
 """Columns of `calls` and where in the body of the call's row they come from."""
 
 OUTCOME_COLUMNS = tuple((name, f"json_extract({{body}}, '$.{name}')") for name in ("outcome", "latency_ms"))
