@@ -99,4 +99,4 @@ def _lines(record: Record) -> Iterable[str]:
         yield f"  outcome: {record['outcome']}{spent}{size}"
     yield "  arguments (secrets are not stored)"
     for line in json.dumps(record["args"], indent=2, ensure_ascii=False).splitlines():
-        yield f"    {one_line(line, 10_000) if len(line) < 76 else line}"
+        yield f"    {line}" if len(line) <= 76 else f"    {line[:75]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import sys
@@ -41,4 +42,9 @@ def _draw(place: Place, *, read_only: bool, owned: bool) -> str | None:
     from mcpwatch.files import config_dir
 
     settings = Settings(read_only=read_only, owned=owned, config=config_dir(), by=operator())
-    return ConsoleApp(ControlClient(place.socket), settings).run()
+
+    async def run() -> str | None:
+        async with ControlClient(place.socket) as client:
+            return await ConsoleApp(client, settings).run_async()
+
+    return asyncio.run(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from mcpwatch.policy.values import Charge, Problem
 from mcpwatch.policyfile import Conflict, PolicyFile, Reading
 from mcpwatch.redact import Redactor
 from mcpwatch.service.log import log
+from mcpwatch.watch import watch
 
 _OF_GRANT = "grant:"
 
@@ -70,10 +72,7 @@ class Policies:
         self._by_grant: dict[tuple[str, str], Judge] = {}
         self._tools: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._untold: list[PolicyInstalled | PolicyRejected] = []
-
-    @property
-    def files(self) -> list[PolicyFile]:
-        return list(self._files.values())
+        self._more = asyncio.Event()
 
     def add_upstream(self, upstream: str, path: Path) -> Engine:
         """Prepare the judge of an upstream; its policy is in force after `load`."""
@@ -131,7 +130,7 @@ class Policies:
 
     async def load(self) -> list[Reading]:
         """Read every file; those that cannot be put in force are returned."""
-        readings = [await file.load() for file in self.files]
+        readings = [await file.load() for file in self._files.values()]
         return [reading for reading in readings if reading.document is None]
 
     def restore(self, charges: Iterable[tuple[str, Charge]]) -> None:
@@ -150,8 +149,23 @@ class Policies:
         return max((limit.window.ms for entry in entries for limit in entry.limits), default=0)
 
     async def reload(self) -> None:
-        for file in self.files:
+        for file in list(self._files.values()):
             await file.load("reload")
+
+    async def follow(self) -> None:
+        """Put every change of a file in force, also of files that come later, until cancelled."""
+        while True:
+            self._more.clear()
+            following = asyncio.create_task(watch(list(self._files.values())))
+            tasks: tuple[asyncio.Task[Any], ...] = (following, asyncio.create_task(self._more.wait()))
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                task.result()
 
     async def save(self, upstream: str, text: bytes, base_digest: str, by: str) -> Reading | Conflict:
         return await self.judge(upstream).file.save(text, base_digest, by)
@@ -178,6 +192,7 @@ class Policies:
         if path not in self._files:
             self._files[path] = PolicyFile(path, self._on_reading)
             self._judges[path] = []
+            self._more.set()
         return self._files[path]
 
     def _of(self, upstream: str) -> list[Judge]:

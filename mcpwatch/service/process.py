@@ -34,7 +34,6 @@ from mcpwatch.service.policies import Policies
 from mcpwatch.service.traffic import Traffic
 from mcpwatch.service.upstreams import Upstreams
 from mcpwatch.upstreams.spec import UpstreamSpec
-from mcpwatch.watch import watch
 
 DRAIN_S = 5.0
 INVALID_POLICY = 3
@@ -221,7 +220,7 @@ class GatewayProcess:
                 await policies.reload()
 
         helpers: dict[str, _Helper] = {
-            "policy watch": lambda: watch(policies.files),
+            "policy watch": policies.follow,
             "grant watch": watcher.keep,
             "counter tick": control.tick,
             "reload": reloads,
