@@ -23,10 +23,10 @@ def audit_path(command: F) -> F:
     """`--file`, `--instance`, `--state-dir`; the command gets them as `path: Path`."""
 
     @functools.wraps(command)
-    def with_path(*args: Any, file: str | None, place: Place, **rest: Any) -> Any:
-        return command(*args, path=Path(file) if file else place.audit, **rest)
+    def with_path(*args: Any, audit_file: str | None, place: Place, **rest: Any) -> Any:
+        return command(*args, path=Path(audit_file) if audit_file else place.audit, **rest)
 
-    option = click.option("--file", metavar="FILE", help="A copy of audit.db instead of the gateway's own.")
+    option = click.option("--file", "audit_file", metavar="FILE", help="A copy of audit.db instead of the gateway's own.")
     return place_options(option(with_path))  # pyright: ignore[reportReturnType]
 
 
