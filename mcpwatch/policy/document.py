@@ -107,6 +107,7 @@ class PolicyDocument:
     """A whole policy. `digest` is the sha-256 (hex) of the exact bytes; `warnings` what the reader remarked.
 
     `hide` holds names and patterns in file order (tools hidden by the short form `action: hide` are there too).
+    `places` says where the members of the top and the entries of `hide` stand, by pointer (`/default`, `/hide/0`).
     """
 
     default: Literal["allow", "deny"]
@@ -124,3 +125,4 @@ class PolicyDocument:
     dialect: str = "v1"
     digest: str = ""
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[str, Span] = field(default_factory=lambda: MappingProxyType({}))

@@ -48,7 +48,11 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
-def expected(report: Report, node: Node, pointer: str, what: str) -> None:
+def expected(report: Report, node: Node, pointer: str, what: str, meant: Sequence[str] = ()) -> None:
+    """Reports another value than the one that was expected; `meant` are words that it may be a slip of."""
+    if isinstance(node.value, str) and not report.full:
+        close = nearest(node.value, meant)
+        what += f' (did you mean "{close}"?)' if close else ""
     if not isinstance(node.value, Broken):
         length = max(1, node.end - node.start)
         report.error(node.start, pointer, f"expected {what}, found {shown(node)}", length)
@@ -71,7 +75,7 @@ def members(
 
 
 def _unknown_key(report: Report, at: int, pointer: str, key: str, known: Sequence[str]) -> None:
-    close = nearest(key, known)
+    close = None if report.full else nearest(key, known)
     hint = f'did you mean "{close}"? ' if close else ""
     message = f'unknown key "{cut(key)}"; {hint}Known here: {", ".join(known)}'
     report.error(at, f"{pointer}/{pointer_token(key)}", message, len(key) + 2)
@@ -108,8 +112,7 @@ def choice(report: Report, node: Node | None, pointer: str, choices: Sequence[Ch
         if node.value == option:
             return option
     listed = " or ".join([", ".join(f'"{option}"' for option in choices[:-1]), f'"{choices[-1]}"'])
-    close = nearest(node.value, choices) if isinstance(node.value, str) else None
-    return expected(report, node, pointer, listed + (f' (did you mean "{close}"?)' if close else ""))
+    return expected(report, node, pointer, listed, choices)
 
 
 def whole(report: Report, node: Node | None, pointer: str, least: int = 0) -> int | None:
@@ -139,10 +142,8 @@ def window(report: Report, node: Node | None, pointer: str) -> Window | None:
     found = window_of(value) if isinstance(value, int | str) else None
     if found is not None:
         return found
-    close = nearest(value, ("minute", "hour", "day")) if isinstance(value, str) else None
-    hint = f' (did you mean "{close}"?)' if close else ""
     what = 'a window: "minute", "hour", "day", whole seconds, or a length like "90s", "5m", "12h", "7d"'
-    return expected(report, node, pointer, what + hint)
+    return expected(report, node, pointer, what, ("minute", "hour", "day"))
 
 
 def duration(report: Report, node: Node | None, pointer: str) -> int | None:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from mcpwatch.policy import fields
 from mcpwatch.policy.dialects import SHORT_KEYS, Draft, owner_of, read_catalogue, read_short
-from mcpwatch.policy.document import NameRule, PolicyDocument, ToolEntry
+from mcpwatch.policy.document import NameRule, PolicyDocument, Span, ToolEntry
 from mcpwatch.policy.entries import APPROVE_KEYS, MODES, RULE_KEYS, read_limits, read_rules
 from mcpwatch.policy.jsontext import read_json
 from mcpwatch.policy.source import Node, Report, Source, pointer_token
@@ -132,7 +132,15 @@ class _Reader:
             dialect=self._dialect(),
             approval_timeout_ms=approvals.get("timeout", DEFAULT_TIMEOUT_MS),
             approval_remember_ms=approvals.get("remember", DEFAULT_REMEMBER_MS),
+            places=MappingProxyType(self._places(found)),
         )
+
+    def _places(self, found: fields.Members) -> dict[str, Span]:
+        span = self._report.source.span
+        places = {f"/{key}": span(node.key, node.end) for key, node in found.items()}
+        hidden = found["hide"].value if "hide" in found else None
+        entries = hidden if isinstance(hidden, list) else []
+        return places | {f"/hide/{at}": span(node.start, node.end) for at, node in enumerate(entries)}
 
     def _version(self, node: Node | None) -> None:
         if node is not None and node.value != "1":

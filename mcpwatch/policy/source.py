@@ -71,8 +71,13 @@ class Report:
         self._warnings: list[Problem] = []
 
     def error(self, offset: int, pointer: str, message: str, length: int = 1) -> None:
-        if len(self._errors) < MAX_PROBLEMS:
+        if not self.full:
             self._errors.append(Problem(*self.source.place(offset), pointer, visible(message), length=length))
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many errors already that no more are kept."""
+        return len(self._errors) >= MAX_PROBLEMS
 
     def warn(self, offset: int, pointer: str, message: str) -> None:
         if len(self._warnings) < MAX_PROBLEMS:
