@@ -81,7 +81,7 @@ def page(
                 record = found.record()
                 if rule.matches(record):
                     rows.append(record)
-                if len(rows) == limit or (end and time.monotonic() > end):
+                if (limit and len(rows) >= limit) or (end and time.monotonic() > end):
                     return Page(rows[::-1], found.seq)
             top = bottom + 1
             if end and time.monotonic() > end:

@@ -39,10 +39,13 @@ class Found:
     outcome: str | None
 
     def record(self) -> dict[str, Any]:
-        """The audit record."""
-        call = read_body(self.call)
-        call["at_ms"] = self.at_ms
-        return public_json(call, read_body(self.outcome) if self.outcome else None)
+        """The audit record. AuditError when somebody else wrote its rows."""
+        try:
+            call = read_body(self.call)
+            call["at_ms"] = self.at_ms
+            return public_json(call, read_body(self.outcome) if self.outcome else None)
+        except (ValueError, KeyError, TypeError) as fault:
+            raise AuditError(f"call {self.seq} is damaged; see mcpwatch audit verify") from fault
 
 
 class Reader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def explain(path: Path, fault: BaseException) -> str:
     """One line for the operator: which file, what is wrong with it."""
     code = _code(fault)
     if isinstance(fault, OSError) and fault.errno:
-        words = "the disk is full" if fault.errno == errno.ENOSPC else os.strerror(fault.errno)
+        words = "the disk is full" if fault.errno == errno.ENOSPC else fault.strerror
     elif isinstance(fault, ConfigError):
         words = fault.message
     else:

@@ -63,8 +63,15 @@ def alarm_entry(at_ms: int, text: str, anchor: Head | None) -> Entry:
 
 
 def read_body(body: str) -> dict[str, Any]:
-    """A row's JSON, integers exact. Raises ValueError."""
-    return json.loads(body)
+    """A row's JSON, integers exact; one of more digits than Python reads becomes text. Raises ValueError."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return json.loads(body, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) < 4000 else digits
 
 
 def _plain(value: Any, depth: int) -> Any:
