@@ -114,7 +114,7 @@ def start_gateway(stack: ExitStack, folder: Path, upstream: int) -> tuple[str, i
     port = int(url.split(":")[2].split("/")[0])
     connect = [sys.executable, "-m", "mcpwatch", "connect", "--state-dir", str(folder / "state"), "--json"]
     told = json.loads(subprocess.run([*connect, "claude"], capture_output=True, text=True, check=True).stdout)
-    return "/mcp/echo", port, process.pid, told["token"]
+    return "/mcp/echo", port, process.pid, told[0]["token"]
 
 
 async def measure(calls: int, sessions: tuple[int, ...]) -> None:

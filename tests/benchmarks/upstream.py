@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import cast
 
 import httptools
 import uvloop
@@ -19,8 +20,7 @@ class Echo(asyncio.Protocol):
     """One connection; answers `initialize`, `tools/list` and `tools/call` with ready-made results."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self.parser = httptools.HttpRequestParser(self)
         self.body = bytearray()
 
