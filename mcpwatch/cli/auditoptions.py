@@ -26,7 +26,9 @@ def audit_path(command: F) -> F:
     def with_path(*args: Any, audit_file: str | None, place: Place, **rest: Any) -> Any:
         return command(*args, path=Path(audit_file) if audit_file else place.audit, **rest)
 
-    option = click.option("--file", "audit_file", metavar="FILE", help="A copy of audit.db instead of the gateway's own.")
+    option = click.option(
+        "--file", "audit_file", metavar="FILE", help="A copy of audit.db instead of the gateway's own."
+    )
     return place_options(option(with_path))  # pyright: ignore[reportReturnType]
 
 

@@ -32,8 +32,8 @@ _COMMANDS = {
     "grant": ("grant", "Who may call: tokens and their names."),
     "upstream": ("upstream", "The servers behind the gateway: list, doctor, install."),
     "connect": ("connect", "The ready-made line that connects a client."),
-    "wrap": ("connect", "Put the gateway in front of the servers of a client's file."),
-    "unwrap": ("connect", "Undo wrap."),
+    "wrap": ("wrap", "Put the gateway in front of the servers of a client's file."),
+    "unwrap": ("wrap", "Undo wrap."),
 }
 
 
