@@ -42,6 +42,12 @@ from mcpwatch.errors import ConfigError
 SMALLEST = (60, 15)
 """Columns and lines below which the console only says that it needs more."""
 
+_BEAT_MS = 250
+"""Panels are drawn this often while something happens, else once a second; only what streams is drawn every frame."""
+
+_RUSH = 40
+"""More events than this in a frame and every third one is drawn: nobody can read faster, and it costs a third."""
+
 Ending = Literal["stop", "leave"]
 
 
@@ -87,6 +93,8 @@ class ConsoleApp(App[str]):
         self.zone = settings.zone
         self.keymap_user: dict[str, str] = {}
         self._themes = 0
+        self._beat = (0, 0, False)
+        self._frame = self._arrived = 0
         self._border = ControlFilter()
         super().__init__(ansi_color=True if colourless else None)
         self.link = Link(desk)
@@ -133,15 +141,29 @@ class ConsoleApp(App[str]):
 
     def frame(self) -> None:
         """Take what arrived since the last frame and let the screen in view draw it."""
-        pending = self.link.pending
+        pending, ledger = self.link.pending, self.ledger
+        self._arrived += len(pending)
         while pending:
-            self.ledger.fold(pending.popleft())
-        self.ledger.tick(self.settings.now_ms())
+            ledger.fold(pending.popleft())
+        self._frame += 1
+        if self._arrived > _RUSH and self._frame % 3:
+            return
+        news, self._arrived = self._arrived > 0, 0
+        ledger.tick(self.settings.now_ms())
+        self._draw(news=news)
+        ledger.changed.clear()
+
+    def _draw(self, *, news: bool) -> None:
+        ledger = self.ledger
+        beat = (ledger.now_ms // _BEAT_MS if news else self._beat[0], ledger.now_ms // 1000, self.link.up)
         seat = self.seat
-        if seat is not None and seat.is_mounted:
-            with self.batch_update():
-                seat.show(self.ledger)
-        self.ledger.changed.clear()
+        if seat is None or not seat.is_mounted or not (news or beat != self._beat):
+            return
+        with self.batch_update():
+            seat.flow(ledger)
+            if beat != self._beat:
+                seat.show(ledger)
+        self._beat = beat
 
     def wear(self, look: Look) -> None:
         """Put on a theme."""

@@ -8,14 +8,12 @@ from typing import Any
 
 from mcpwatch.console.meters import Latencies, Meter, Meters, Series
 from mcpwatch.console.policies import PolicyView, unused_limits
-from mcpwatch.console.ring import CAPACITY, Call, Record, Ring, moment_ms
+from mcpwatch.console.ring import CAPACITY, REFUSED, Call, Record, Ring, moment_ms
 from mcpwatch.console.wire import items, number, table, tables
-from mcpwatch.records import public_json
 
 Object = Mapping[str, Any]
 
 TRAFFIC_SECONDS = 1800
-_REFUSED = ("deny", "limit", "hidden", "reject")
 
 
 @dataclass(slots=True)
@@ -77,7 +75,7 @@ class Ledger:
         self.dropped = 0
         self._folds: dict[str, Callable[[Object], None]] = {
             "hello": self.hello,
-            "call_decided": lambda event: self._decided(public_json(event["record"], None)),
+            "call_decided": lambda event: self._decided(event["record"]),
             "call_settled": lambda event: self._settled(event["outcome"]),
             "counters": lambda event: self._counters(event["counters"]),
             "policy_installed": self._installed,
@@ -106,6 +104,7 @@ class Ledger:
         """A snapshot: everything known before is replaced; numbers of calls go on."""
         self._forget()
         self.status(table(event.get("status")))
+        self._restore()
         self.connect = table(event.get("connect"))
         for upstream, policy in table(event.get("policies")).items():
             self.policies[upstream] = PolicyView.read(upstream, policy, self._installed_at(upstream))
@@ -119,13 +118,8 @@ class Ledger:
             self._declare(upstream)
 
     def status(self, status: Object) -> None:
-        """The gateway's own summary, asked for now and then: what events do not tell."""
+        """The gateway's summary, asked for now and then, for what no event tells."""
         self.state = dict(status)
-        for name, upstream in table(status.get("upstreams")).items():
-            self._upstream({"upstream": name, **upstream})
-        self.frozen = {str(scope) for scope in items(status.get("frozen"))}
-        audit = table(status.get("audit"))
-        self._audit(audit.get("state") or "ok", audit.get("error") or "")
 
     @property
     def rate(self) -> float:
@@ -154,34 +148,35 @@ class Ledger:
             known.clear()
         self.refused = self.dropped = 0
 
-    def _decided(self, record: Record) -> None:
-        known = self.calls.named(str(record.get("call_id", "")))
-        if known is None:
-            call = self.calls.append(record)
+    def _decided(self, row: Record) -> None:
+        call = self.calls.named(str(row.get("call_id", "")))
+        if call is None:
+            call = self.calls.append(row)
             self._count(call)
         else:
-            call = known
-            self._redecide(call, record)
-        for counter in tables(record.get("counters")):
-            self._counter(counter, call)
+            self._redecide(call, row)
+        for counter in call.counters:
+            meter = self.meters.observe(counter, call.upstream, call.at_ms, call.grant)
+            if call.word == "limit" and call.rule == meter.rule:
+                meter.refused += 1
 
     def _count(self, call: Call) -> None:
         stats = self._stats(call)
         stats.calls += 1
         stats.last_at_ms = call.at_ms
         self.traffic.add(call.at_ms)
-        if call.word in _REFUSED:
+        if call.word in REFUSED:
             self._refuse(call, stats)
-        if call.word == "hold":
+        elif call.word == "hold":
             stats.held += 1
-        if call.record.get("latency_ms") is not None:
-            self._timed(call, stats)
+        elif call.settled:
+            self._timed(call, call.record)
 
-    def _redecide(self, call: Call, record: Record) -> None:
+    def _redecide(self, call: Call, row: Record) -> None:
         before = call.word
-        call.merge(record)
+        call.redecide(row)
         self.changed.append(call.number)
-        if before not in _REFUSED and call.word in _REFUSED:
+        if before not in REFUSED and call.word in REFUSED:
             self._refuse(call, self._stats(call))
 
     def _refuse(self, call: Call, stats: ToolStats) -> None:
@@ -189,32 +184,25 @@ class Ledger:
         self.refused += 1
         self.refusals.add(call.at_ms)
 
-    def _counter(self, counter: dict[str, Any], call: Call) -> None:
-        record = call.record
-        who = str(record.get("grant") or record.get("client") or "")
-        meter = self.meters.observe(counter, str(record.get("upstream", "")), call.at_ms, who)
-        if call.word == "limit" and record.get("rule") == meter.rule:
-            meter.refused += 1
-
-    def _settled(self, outcome: Object) -> None:
+    def _settled(self, outcome: Record) -> None:
         call = self.calls.named(str(outcome.get("call_id", "")))
-        if call is None:
-            return
-        call.merge({key: outcome.get(key) for key in ("outcome", "latency_ms", "result_bytes", "error")})
-        self.changed.append(call.number)
-        self._timed(call, self._stats(call))
+        if call is not None:
+            call.settle(outcome)
+            self.changed.append(call.number)
+            self._timed(call, outcome)
 
-    def _timed(self, call: Call, stats: ToolStats) -> None:
-        record = call.record
-        if record.get("outcome") not in ("ok", "not_sent"):
+    def _timed(self, call: Call, outcome: Record) -> None:
+        stats = self._stats(call)
+        kind = outcome.get("outcome")
+        if kind not in ("ok", "not_sent"):
             stats.failed += 1
-        if record.get("outcome") != "not_sent":
-            latency = max(0.0, number(record.get("latency_ms")) - number(record.get("held_ms")))
+        if kind != "not_sent":
+            latency = max(0.0, number(outcome.get("latency_ms")) - call.held_ms)
             self.latencies.add(call.at_ms, latency)
             stats.latencies.add(call.at_ms, latency)
 
     def _stats(self, call: Call) -> ToolStats:
-        key = (str(call.record.get("upstream", "")), call.tool)
+        key = (call.upstream, call.tool)
         stats = self.tools.get(key)
         if stats is None:
             stats = self.tools[key] = ToolStats()
@@ -262,6 +250,14 @@ class Ledger:
 
     def _hold_closed(self, event: Object) -> None:
         self.holds.pop(str(event["call_id"]), None)
+
+    def _restore(self) -> None:
+        """What the snapshot's status says about things that events tell later on."""
+        for name, upstream in table(self.state.get("upstreams")).items():
+            self._upstream({"upstream": name, **upstream})
+        self.frozen = {str(scope) for scope in items(self.state.get("frozen"))}
+        audit = table(self.state.get("audit"))
+        self._audit(audit.get("state") or "ok", audit.get("error") or "")
 
     def _restore_holds(self) -> None:
         for hold in tables(self.state.get("holds")):

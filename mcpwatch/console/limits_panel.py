@@ -163,7 +163,7 @@ class _Widths:
         name, used, status, reset = (max(column) for column in zip(*longest, strict=True)) if longest else (8, 3, 4, 6)
         name = min(name, max(12, width // 3))
         left = width - name - used - status - reset - 5
-        who = min(20, max(0, left - 8)) if left >= 16 else 0
+        who = min(24, max(0, left - 8)) if left >= 16 else 0
         left -= who + 1 if who else 0
         wide = left >= 30 + _BARS
         return cls(name, used, status, reset, max(5, min(30, left - (_BARS + 1 if wide else 0))), who, wide)
@@ -184,7 +184,7 @@ def _table_line(meter: Meter, now_ms: int, widths: _Widths, look: Look) -> list[
         (_reset(meter, now_ms).ljust(widths.reset), "$muted"),
     ]
     if widths.who:
-        line += [(" ", ""), (fit(_who(meter), widths.who), "$muted")]
+        line += [(" ", ""), (fit(_who(meter, brief=widths.who < 20), widths.who), "$muted")]
     if widths.spark:
         line += [(" ", ""), (spark(meter.series.bars(now_ms, _BARS, 5), look), style)]
     return line
@@ -214,8 +214,8 @@ def _reset(meter: Meter, now_ms: int) -> str:
     )
 
 
-def _who(meter: Meter) -> str:
-    refused = f" · {amount(meter.refused)} refused" if meter.refused else ""
+def _who(meter: Meter, *, brief: bool = False) -> str:
+    refused = f" · {amount(meter.refused)} refused" if meter.refused and not brief else ""
     names = [meter.value] if meter.scope == "grant" else [name for name, _ in meter.who[:3]]
     shares = dict(meter.who[:3])
     texts = [safe(name, 24) + (f" {amount(shares[name])}" if len(shares) > 1 else "") for name in names if name]

@@ -106,8 +106,15 @@ class LiveScreen(CallOrders, Seat):
         )
         yield Horizontal(left, side, id="live")
 
-    def show(self, ledger: Ledger) -> None:
+    def flow(self, ledger: Ledger) -> None:
         self.stream.take(ledger.changed)
+
+    def on_screen_resume(self) -> None:
+        """What happened while another screen was in view was not drawn."""
+        self.stream.catch_up()
+        super().on_screen_resume()
+
+    def show(self, ledger: Ledger) -> None:
         self._empty.display = len(ledger.calls) == 0
         self.set_class(self._empty.display, "-empty")
         self.stream.display = not self._empty.display

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
+
+from mcpwatch.console.wire import number, tables
+from mcpwatch.records import from_rfc3339, public_json
 
 Record = dict[str, Any]
 """The audit record of one call as JSON, outcome merged in when it is known. Everything in it was written by others."""
@@ -12,35 +15,86 @@ Record = dict[str, Any]
 Word = Literal["allow", "deny", "limit", "hold", "observe", "hidden", "reject"]
 
 CAPACITY = 20_000
+REFUSED: tuple[Word, ...] = ("deny", "limit", "hidden", "reject")
 
 
 class Call:
-    """One call. `number` counts from 0 in order of arrival; `revision` grows with every change of `record`."""
+    """One call. `number` counts from 0 in order of arrival; `revision` grows with every change.
 
-    __slots__ = ("at_ms", "number", "record", "revision", "settled", "word")
+    What came is kept as it came, and made the public `record` when somebody first looks at it: most calls of a busy
+    gateway are never looked at.
+    """
 
-    def __init__(self, number: int, record: Record) -> None:
+    __slots__ = ("_outcome", "_public", "_row", "at_ms", "number", "revision", "word")
+
+    def __init__(self, number: int, row: Record) -> None:
+        """`row`: `records.record_to_json` of an event, or the public record of a snapshot."""
         self.number = number
-        self.record = record
         self.revision = 0
-        self.at_ms = moment_ms(record.get("at"))
-        self.word: Word = word_of(record)
-        self.settled = bool(record.get("outcome"))
+        self.at_ms = int(row["at_ms"]) if "at_ms" in row else moment_ms(row.get("at"))
+        self.word: Word = word_of(row)
+        self._row = row
+        self._outcome: Record | None = None
+        self._public: Record | None = row if "at_ms" not in row else None
+
+    @property
+    def record(self) -> Record:
+        """The audit record, as `mcpwatch audit show` tells it."""
+        if self._public is None:
+            self._public = public_json(self._row, self._outcome)
+        return self._public
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known how the call ended; refused ones end at once."""
+        return self._outcome is not None or self.word in REFUSED or bool(self._row.get("outcome"))
 
     @property
     def call_id(self) -> str:
-        return str(self.record.get("call_id", ""))
+        return str(self._row.get("call_id", ""))
+
+    @property
+    def upstream(self) -> str:
+        return str(self._row.get("upstream", ""))
+
+    @property
+    def grant(self) -> str:
+        return str(self._row.get("grant", ""))
+
+    @property
+    def rule(self) -> str:
+        """The rule that decided, "" when none did."""
+        return str(self._row.get("rule") or "")
 
     @property
     def tool(self) -> str:
         """The tool's name, or the method of a message that is no tool call."""
-        return str(self.record.get("tool") or self.record.get("method") or "")
+        return str(self._row.get("tool") or self._row.get("method") or "")
 
-    def merge(self, later: Record) -> None:
-        """Take over what a later row of the same call says: its final decision, or its outcome."""
-        self.record = {**self.record, **later}
-        self.word = word_of(self.record)
-        self.settled = bool(self.record.get("outcome"))
+    @property
+    def held_ms(self) -> float:
+        """How long it waited for an operator."""
+        return number(self._row.get("held_ms"))
+
+    @property
+    def counters(self) -> list[Record]:
+        """The limits that bear on it, after it."""
+        return tables(self._row.get("counters"))
+
+    def redecide(self, row: Record) -> None:
+        """A later row of the same call: what became of a hold."""
+        self._row, self._public = row, row if "at_ms" not in row else None
+        self.word = word_of(row)
+        self.revision += 1
+
+    def settle(self, outcome: Record) -> None:
+        """How it ended: `records.outcome_to_json`."""
+        self._outcome = outcome
+        if "at_ms" in self._row:
+            self._public = None
+        else:
+            told = {key: outcome.get(key) for key in ("outcome", "latency_ms", "result_bytes", "error")}
+            self._row = self._public = {**self._row, **told}
         self.revision += 1
 
 
@@ -63,8 +117,8 @@ class Ring:
         return self.end - self.first
 
     def __iter__(self) -> Iterator[Call]:
-        for number in range(self.first, self.end):
-            yield self[number]
+        for each in range(self.first, self.end):
+            yield self[each]
 
     def __getitem__(self, number: int) -> Call:
         call = self._slots[number % self.capacity]
@@ -118,9 +172,12 @@ def moment_ms(value: object) -> int:
         return 0
     if isinstance(value, int | float):
         return int(value)
-    if isinstance(value, str):
-        try:
-            return round(datetime.fromisoformat(value).timestamp() * 1000)
-        except ValueError:
-            return 0
-    return 0
+    return _parsed(value) if isinstance(value, str) else 0
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> int:
+    try:
+        return from_rfc3339(text)
+    except (ValueError, OverflowError):
+        return 0

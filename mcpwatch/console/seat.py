@@ -102,8 +102,11 @@ class Seat(Screen[Any]):
     def on_screen_resume(self) -> None:
         self.show(self.host.ledger)
 
+    def flow(self, ledger: Ledger) -> None:
+        """Every frame in which something happened: draw what streams."""
+
     def show(self, ledger: Ledger) -> None:
-        """Let every panel draw what changed."""
+        """A few times a second: let every panel draw what changed."""
         for panel in self.query(Panel):
             panel.show(ledger)
 

@@ -70,6 +70,15 @@ class CallStream(ScrollView, can_focus=True):
             self._settle(added)
             self.refresh()
 
+    def catch_up(self) -> None:
+        """Look at the whole ring again, after a time in which `take` was not called."""
+        before = len(self.view)
+        self.view.look_again()
+        self._follow_ring()
+        self._measure(len(self.view))
+        self._settle(max(0, len(self.view) - before))
+        self.refresh()
+
     def use_filter(self, matcher: Matcher | None) -> None:
         """Show only what `matcher` lets through; the selection stays when it is still shown."""
         self.view.use(matcher)

@@ -36,6 +36,10 @@ class View:
         self._seen = self._ring.end
         self._kept = [] if filter is None else [call.number for call in self._ring if filter.matches(call.record)]
 
+    def look_again(self) -> None:
+        """Judge every call anew."""
+        self.use(self._filter)
+
     def take(self, changed: list[int]) -> int:
         """Look at the calls that are new or changed; returns how many lines were added at the end."""
         before, self._seen = self._seen, self._ring.end
