@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mcpwatch.policy.cases import run_cases
+from mcpwatch.policy.lint import lint
 from mcpwatch.policy.reader import read_policy
 
 _FOLDER = Path("example-policies")
@@ -23,6 +24,9 @@ _SEED = {
         }
     },
 }
+
+_HARMLESS = ("a fixed window", "a call without", 'the counter "writes" is shared')
+"""Remarks that are true of the examples and meant: limits of v1, guards on optional arguments, one limit for writes."""
 
 _SERVERS = {
     "demo": "demo",
@@ -76,3 +80,12 @@ def test_every_tool_that_an_example_names_is_offered_by_its_server(name: str) ->
     absent = {"git_init"}
     named = {*document.tools, *(hidden for hidden in document.hide if "*" not in hidden)}
     assert named - offered - absent == set()
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_the_lint_finds_nothing_that_was_not_meant(name: str) -> None:
+    document = read_policy(_bytes(name), name=f"{name}.json")
+    offered = json.loads((_TOOLS / f"{_SERVERS[name]}.json").read_text(encoding="utf-8")) if name in _SERVERS else None
+    tools = None if offered is None else [{"name": tool} for tool in [*offered, "git_init"]]
+    remarks = [f"{problem.pointer} {problem.message}" for problem in lint(document, tools)]
+    assert [text for text in remarks if not any(harmless in text for harmless in _HARMLESS)] == []
