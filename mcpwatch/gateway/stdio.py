@@ -1,34 +1,47 @@
 """MCP on stdin and stdout, for clients that only start commands: carries each line to the HTTP front and back.
 
-Every message is judged by the front like any other, so this is a courier and decides nothing. It keeps the session of a
-handshake client, opens the stream for what the server says by itself, and in the modern era closes the response of a
-request that the client cancels. Sources: MCP 2025-11-25 and 2026-07-28, transports.
+Every line is judged by the front like any other message, also what is none: this is a courier and decides nothing. It
+keeps the session of a handshake client and opens it anew when the gateway lost it, opens the stream for what a server
+says by itself, and in the modern era closes the response of a request that the client takes back.
+Sources: MCP 2025-11-25 and 2026-07-28, transports.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO
 
 import aiohttp
 
-from mcpwatch.gateway.names import HANDSHAKE_VERSIONS
+from mcpwatch.gateway import stdio_words as words
 from mcpwatch.gateway.sse import split
+from mcpwatch.gateway.stdio_lines import Source, lines_of
+from mcpwatch.gateway.stdio_words import Words
 
-_META_VERSION = "io.modelcontextprotocol/protocolVersion"
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _ANSWER_BYTES = 64 * 1024 * 1024
+_IN_FLIGHT = 512
 _STREAM_AGAIN_S = 1.0
-_INTERNAL_ERROR = -32603
+_GOODBYE_S = 2.0
+_LISTEN = "subscriptions/listen"
+_CANCELLED = "notifications/cancelled"
 
-Object = Mapping[str, Any]
+
+async def run_stdio(url: str, token: str, stdin: Source, stdout: BinaryIO) -> None:
+    """Carry lines between these files and `url` until stdin ends and every request is answered.
+
+    `token` "" sends none. stdin is read by a thread of its own, so that it may be a file.
+    """
+
+    def write(line: bytes) -> None:
+        stdout.write(line + b"\n")
+        stdout.flush()
+
+    await Courier(url, token, write).run(lines_of(stdin))
 
 
 class Courier:
-    """Between one client's lines and `url`. `write` gets each answer as one line without its newline."""
+    """Between one client's lines and `url`. `write` gets each message for the client, one line without its newline."""
 
     def __init__(self, url: str, token: str, write: Callable[[bytes], None]) -> None:
         self._url = url
@@ -38,123 +51,150 @@ class Courier:
             self._base["Authorization"] = f"Bearer {token}"
         self._session = ""
         self._version = ""
+        self._opening: Words | None = None
+        self._reopening = asyncio.Lock()
+        self._room = asyncio.Semaphore(_IN_FLIGHT)
         self._http: aiohttp.ClientSession | None = None
-        self._posts: dict[asyncio.Task[None], object] = {}
+        self._posts: dict[asyncio.Task[None], Words] = {}
         self._stream: asyncio.Task[None] | None = None
 
     async def run(self, lines: AsyncIterator[bytes]) -> None:
         """Carry lines until there are no more, and wait for the answers that are under way."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_sent_trace()]) as http:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=2**18) as http:
             self._http = http
             try:
                 async for line in lines:
-                    if line.strip():
-                        await self._carry(line)
-                while self._posts:
-                    await asyncio.wait(list(self._posts))
+                    await self._carry(words.read(line))
+                await self._answered()
             finally:
                 await self._close(http)
 
-    async def _carry(self, line: bytes) -> None:
-        message = _read(line)
-        self._cancel_if_modern(message)
-        sent = asyncio.Event()
-        task = asyncio.create_task(self._post(line, message, sent))
-        self._posts[task] = message.get("id")
-        task.add_done_callback(self._posts.pop)
-        if message.get("method") == "initialize" or "id" not in message:
-            # The session comes with this answer, and what follows a notification may rest on it.
+    async def _carry(self, said: Words) -> None:
+        """Requests go out side by side; what others may rest on is waited for."""
+        if said.method == _CANCELLED and self._opening is None:
+            self._take_back(said)
+            return
+        await self._room.acquire()
+        task = asyncio.create_task(self._post(said))
+        self._posts[task] = said
+        task.add_done_callback(self._gone)
+        if not said.is_request or said.method == "initialize":
             await asyncio.wait([task])
         else:
-            await asyncio.wait([task, waiting := asyncio.create_task(sent.wait())], return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-        if message.get("method") == "notifications/initialized" and self._session and self._stream is None:
-            self._stream = asyncio.create_task(self._listen())
+            await asyncio.sleep(0)
 
-    async def _post(self, line: bytes, message: Object, sent: asyncio.Event) -> None:
-        assert self._http is not None
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._posts[task]
+        self._room.release()
+
+    def _take_back(self, cancel: Words) -> None:
+        """Closing the response is how a modern request is cancelled; nothing more is said about it."""
+        for task, said in self._posts.items():
+            if said.is_request and said.id == cancel.target and type(said.id) is type(cancel.target):
+                task.cancel()
+
+    async def _post(self, said: Words) -> None:
         try:
-            async with self._http.post(
-                self._url, data=line.strip(), headers=self._headers(message), trace_request_ctx=sent
-            ) as answer:
-                self._session = answer.headers.get("Mcp-Session-Id", self._session)
-                if not await self._deliver(answer) and "id" in message and "method" in message:
-                    self._fail(message["id"], f"The gateway answered {answer.status} without a message")
+            session = self._session
+            if await self._sent(said) or said.method == "initialize":
+                return
+            if not await self._opened_anew(session) or not await self._sent(said):
+                self._fail(said, "The gateway does not know this session any more")
         except (aiohttp.ClientError, OSError) as fault:
-            if "id" in message and "method" in message:
-                self._fail(message["id"], f"The gateway cannot be reached: {fault}")
+            self._fail(said, f"The gateway cannot be reached: {fault}")
 
-    async def _deliver(self, answer: aiohttp.ClientResponse) -> bool:
-        """Write what the answer carries; returns whether there was anything."""
-        if answer.content_type == "text/event-stream":
-            found = False
-            async for event in split(answer.content.iter_any(), _ANSWER_BYTES):
-                if event.data:
-                    found = True
-                    self._one(event.data)
-            return found
-        body = await answer.read()
-        if answer.content_type != "application/json" or not body.strip():
-            return False
-        self._one(body)
+    async def _sent(self, said: Words) -> bool:
+        """Send a message and write what it is answered. False when the gateway has lost the session."""
+        async with self._request("POST", said) as answer:
+            if answer.status == 404 and self._session and not said.modern:
+                return False
+            if said.method == "initialize" and answer.status == 200:
+                self._opening, self._session = said, answer.headers.get("Mcp-Session-Id", "")
+            if not await self._deliver(answer, said):
+                self._unanswered(answer.status, said)
+        if said.method == "notifications/initialized":
+            self._listen_anew()
         return True
 
+    async def _deliver(self, answer: aiohttp.ClientResponse, said: Words) -> bool:
+        """Write what an answer carries. False when a request still has no answer."""
+        if answer.content_type == "text/event-stream":
+            answered = False
+            async for event in split(answer.content.iter_any(), _ANSWER_BYTES):
+                if event.data:
+                    answered = words.answers(event.data, said.id) or answered
+                    self._say(event.data)
+            return answered
+        body = await answer.read()
+        if answer.status >= 400:
+            body = words.error_for(said, body)
+        elif said.method == "initialize":
+            self._version = words.agreed_version(body)
+        if body and (said.is_request or not said.whole):
+            self._say(body)
+            return True
+        return False
+
+    def _unanswered(self, status: int, said: Words) -> None:
+        if said.method == _LISTEN and status == 200:
+            self._write(words.torn_down(said))
+        else:
+            self._fail(said, f"The gateway answered HTTP status {status} and no message")
+
+    async def _opened_anew(self, lost: str) -> bool:
+        """Repeat the client's own `initialize`, once for all requests that found the session gone."""
+        async with self._reopening:
+            if self._session != lost:
+                return True
+            if self._opening is None:
+                return False
+            async with self._request("POST", self._opening) as answer:
+                body = await answer.read()
+                if answer.status != 200 or "Mcp-Session-Id" not in answer.headers:
+                    return False
+                self._session, self._version = answer.headers["Mcp-Session-Id"], words.agreed_version(body)
+            async with self._request("POST", words.INITIALIZED):
+                self._listen_anew()
+            return True
+
+    def _listen_anew(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+        self._stream = asyncio.create_task(self._listen()) if self._session else None
+
     async def _listen(self) -> None:
-        """What the server says by itself in the handshake era, until it says that it has no such stream."""
-        assert self._http is not None
+        """What a server of the handshake era says by itself, until it says that it has no such stream."""
         while True:
-            headers = {**self._headers({}), "Accept": "text/event-stream"}
             try:
-                async with self._http.get(self._url, headers=headers) as answer:
+                async with self._request("GET", words.NOTHING) as answer:
                     if answer.status != 200:
                         return
-                    await self._deliver(answer)
+                    await self._deliver(answer, words.NOTHING)
             except (aiohttp.ClientError, OSError):
-                pass
+                pass  # the next request of the client says what is wrong
             await asyncio.sleep(_STREAM_AGAIN_S)
 
-    def _one(self, text: bytes) -> None:
-        # Line breaks between the tokens of JSON mean nothing, and inside texts they are always escaped.
-        line = text.replace(b"\r", b" ").replace(b"\n", b" ").strip()
-        self._learn(line)
-        self._write(line)
-
-    def _learn(self, line: bytes) -> None:
-        """The revision that `initialize` agreed on goes into the headers from then on."""
-        if not self._version and b'"protocolVersion"' in line:
-            result = _read(line).get("result")
-            version = cast("Object", result).get("protocolVersion") if isinstance(result, dict) else None
-            if isinstance(version, str):
-                self._version = version
-
-    def _fail(self, id_: object, text: str) -> None:
-        error = {"jsonrpc": "2.0", "id": id_, "error": {"code": _INTERNAL_ERROR, "message": text}}
-        self._write(json.dumps(error).encode())
-
-    def _headers(self, message: Object) -> dict[str, str]:
-        headers = dict(self._base)
-        modern = _modern_version(message)
-        if modern:
-            headers["MCP-Protocol-Version"] = modern
-            headers["Mcp-Method"] = _header_text(str(message.get("method", "")))
-            target = _params(message).get(_NAMED.get(str(message.get("method")), ""))
-            if isinstance(target, str):
-                headers["Mcp-Name"] = _header_text(target)
-        elif self._version:
-            headers["MCP-Protocol-Version"] = self._version
-        if self._session and not modern:
+    def _request(self, verb: str, said: Words) -> aiohttp.client._RequestContextManager:  # pyright: ignore[reportPrivateUsage]
+        assert self._http is not None
+        headers = {**self._base, **words.headers_of(said, self._version)}
+        if self._session and not said.modern and said.method != "initialize":
             headers["Mcp-Session-Id"] = self._session
-        return headers
+        return self._http.request(verb, self._url, data=said.line or None, headers=headers)
 
-    def _cancel_if_modern(self, message: Object) -> None:
-        if message.get("method") != "notifications/cancelled" or self._session:
-            return
-        wanted = _params(message).get("requestId")
-        for task, id_ in self._posts.items():
-            if id_ is not None and id_ == wanted and type(id_) is type(wanted):
-                task.cancel()
+    def _say(self, text: bytes) -> None:
+        # Line breaks between the tokens of JSON mean nothing, and inside texts they are always escaped.
+        self._write(text.replace(b"\r", b" ").replace(b"\n", b" ").strip())
+
+    def _fail(self, said: Words, text: str) -> None:
+        if said.is_request:
+            self._write(words.failure(said.id, text))
+
+    async def _answered(self) -> None:
+        """Return when every request has its answer; subscriptions have none to wait for."""
+        while waiting := [task for task, said in self._posts.items() if said.method != _LISTEN]:
+            await asyncio.wait(waiting)
 
     async def _close(self, http: aiohttp.ClientSession) -> None:
         tasks = [*self._posts, *([self._stream] if self._stream else [])]
@@ -162,49 +202,9 @@ class Courier:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._session:
+            headers = {**self._base, "Mcp-Session-Id": self._session, "MCP-Protocol-Version": self._version}
             try:
-                async with http.delete(self._url, headers=self._headers({}), timeout=aiohttp.ClientTimeout(2)):
+                async with http.delete(self._url, headers=headers, timeout=aiohttp.ClientTimeout(_GOODBYE_S)):
                     pass
             except (aiohttp.ClientError, OSError, TimeoutError):
                 return
-
-
-def _read(line: bytes) -> Object:
-    """The message as far as a courier needs it; {} for what the front will refuse."""
-    try:
-        value: object = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("Object", value) if isinstance(value, dict) else {}
-
-
-def _params(message: Object) -> Object:
-    params = message.get("params")
-    return cast("Object", params) if isinstance(params, dict) else {}
-
-
-def _modern_version(message: Object) -> str:
-    """The revision that the message itself names, "" in the handshake era."""
-    meta = _params(message).get("_meta")
-    version = cast("Object", meta).get(_META_VERSION) if isinstance(meta, dict) else None
-    modern = isinstance(version, str) and version not in HANDSHAKE_VERSIONS and version.isascii()
-    return cast(str, version) if modern and cast(str, version).isprintable() else ""
-
-
-def _header_text(value: str) -> str:
-    """A header value as MCP 2026-07-28 writes it: as it is when it is visible ASCII, else in base64."""
-    plain = value.isascii() and value.isprintable() and value == value.strip() and not value.startswith("=?base64?")
-    return value if plain else f"=?base64?{base64.b64encode(value.encode('utf-8', 'replace')).decode()}?="
-
-
-def _sent_trace() -> aiohttp.TraceConfig:
-    """Tells when a request has gone out, so that the next line cannot overtake it."""
-    trace = aiohttp.TraceConfig()
-
-    async def sent(session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestChunkSentParams) -> None:
-        event: object = context.trace_request_ctx
-        if isinstance(event, asyncio.Event):
-            event.set()
-
-    trace.on_request_chunk_sent.append(sent)
-    return trace
