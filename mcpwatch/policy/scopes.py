@@ -15,8 +15,7 @@ from mcpwatch.policy.values import Caller
 ScopeOf = Callable[[Caller, Args], str]
 
 LONGEST_VALUE: Final = 128
-"""Characters of an argument that are stored as they are; longer ones are stored as their sha-256."""
-_BETWEEN = "\x1f"
+"""Characters of an argument or a client's name that are stored as they are; longer ones are stored as their sha-256."""
 
 
 def compile_scope(limit: Limit, redacted: frozenset[tuple[str, ...]] = frozenset()) -> ScopeOf:
@@ -37,12 +36,12 @@ def _of_session(caller: Caller, _: Args) -> str:
     """Where there are no sessions, the connection's grant and client stand for one."""
     if caller.session:
         return "session:" + caller.session
-    return "caller:" + caller.grant + _BETWEEN + caller.client
+    return f"caller:{len(caller.grant)}:{caller.grant}{_short(caller.client)}"
 
 
 _CALLERS: Final[dict[str, ScopeOf]] = {
     "grant": lambda caller, _: "grant:" + caller.grant,
-    "client": lambda caller, _: "client:" + caller.client,
+    "client": lambda caller, _: "client:" + _short(caller.client),
     "global": lambda _caller, _args: "global",
     "session": _of_session,
 }
@@ -58,9 +57,15 @@ def _argument(value: Any, secret: bool) -> str:
 
 
 def _stored(kind: str, text: str, secret: bool) -> str:
-    if not secret and len(text) <= LONGEST_VALUE:
-        return kind + text
-    return kind + "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return kind + (_digest(text) if secret else _short(text))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else _digest(text)
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def canonical(value: Any) -> str:
@@ -81,7 +86,12 @@ def shown(stored: str) -> str:
     kind, colon, value = stored.partition(":")
     if not colon or kind not in ("client", "session", "caller", "args"):
         return stored.removeprefix("args=") if stored.startswith("args=") else ""
-    return value.replace(_BETWEEN, "/") if kind == "caller" else value
+    return _caller(value) if kind == "caller" else value
+
+
+def _caller(value: str) -> str:
+    length, _, both = value.partition(":")
+    return f"{both[: int(length)]}/{both[int(length) :]}"
 
 
 def scope_kind(stored: str) -> str:
