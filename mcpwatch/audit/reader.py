@@ -69,13 +69,14 @@ class Reader:
     def late(self) -> dict[int, Found]:
         """Calls that have rows which are not indexed yet, by number, ascending."""
         if self._late is None:
-            self._late = dict(sorted(self._fold(self.indexed).items()))
+            self._late = dict(sorted(self._fold().items()))
         return self._late
 
-    def _fold(self, after_row: int) -> dict[int, Found]:
-        """What the rows after `after_row` make of the calls they belong to."""
+    def _fold(self) -> dict[int, Found]:
         found: dict[int, Found] = {}
-        rows = self.each("SELECT kind, seq, body FROM rows WHERE row > ? AND kind IN ('call', 'outcome')", (after_row,))
+        rows = self.each(
+            "SELECT kind, seq, body FROM rows WHERE row > ? AND kind IN ('call', 'outcome')", (self.indexed,)
+        )
         for kind, seq, body in rows:
             known = found.get(seq) or self._indexed(seq)
             if kind == "call":
@@ -126,14 +127,10 @@ class Reader:
 
     def since(self, after_row: int) -> list[Found]:
         """Calls that have rows after `after_row`, by number."""
-        if after_row >= self.indexed:
-            found = self._fold(after_row)
-        else:
-            seqs = self.fetch(
-                "SELECT DISTINCT seq FROM rows WHERE row > ? AND kind IN ('call', 'outcome')", (after_row,)
-            )
-            found = {seq: call for (seq,) in seqs if (call := self.call(seq))}
-        return [found[seq] for seq in sorted(found)]
+        rows = self.fetch(
+            "SELECT DISTINCT seq FROM rows WHERE row > ? AND kind IN ('call', 'outcome') ORDER BY seq", (after_row,)
+        )
+        return [found for (seq,) in rows if (found := self.call(seq))]
 
 
 def _place(found: Found) -> int:

@@ -72,9 +72,6 @@ CALL_COLUMNS = (
 
 OUTCOME_COLUMNS = tuple((name, f"json_extract({{body}}, '$.{name}')") for name in ("outcome", "latency_ms"))
 
-_LATEST = ("decision", "rule", "would_deny", "policy")
-"""What a later decision on the same call (a held one, once the operator decided) replaces; the arrival time stays."""
-
 INDEXES: dict[str, str] = {
     "calls_at": "CREATE INDEX calls_at ON calls (at_ms)",
     "calls_tool": "CREATE INDEX calls_tool ON calls (tool COLLATE NOCASE)",
@@ -94,7 +91,8 @@ def _guard(table: str, verb: str) -> str:
 def _filled() -> str:
     columns = ", ".join(name for name, _ in CALL_COLUMNS)
     values = ", ".join(source.format(body="body") for _, source in CALL_COLUMNS)
-    latest = ", ".join(f"{name} = excluded.{name}" for name in ("call_row", *_LATEST))
+    # A later decision on the same call (a held one, once the operator decided) replaces all but the time of arrival.
+    latest = ", ".join(f"{name} = excluded.{name}" for name in ("call_row", *(name for name, _ in CALL_COLUMNS[1:])))
     outcome = ", ".join(f"{name} = {source.format(body='o.body')}" for name, source in OUTCOME_COLUMNS)
     span = "row > old.row AND row <= new.row"
     return f"""CREATE TRIGGER mark_moves AFTER UPDATE ON mark BEGIN
