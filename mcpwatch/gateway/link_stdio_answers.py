@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 
 from mcpwatch.gateway import replies
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent
@@ -50,8 +51,12 @@ def not_allowed(allow: bytes) -> Answer:
 
 def accepts(request: Request) -> tuple[bool, bool]:
     """(JSON, SSE) as the Accept header allows; without the header both. Source: RFC 9110, 12.5.1."""
-    given = b",".join(value for name, value in request.headers if name == b"accept").lower().decode("latin-1")
-    kinds = {part.split(";")[0].strip() for part in given.split(",")} - {""}
+    return _accepts(b",".join([value for name, value in request.headers if name == b"accept"]))
+
+
+@lru_cache(maxsize=64)
+def _accepts(given: bytes) -> tuple[bool, bool]:
+    kinds = {part.split(";")[0].strip() for part in given.decode("latin-1").lower().split(",")} - {""}
     if not kinds or "*/*" in kinds:
         return True, True
     return bool(kinds & {"application/json", "application/*"}), bool(kinds & {"text/event-stream", "text/*"})
