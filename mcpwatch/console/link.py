@@ -23,12 +23,6 @@ class Link:
         self.pending: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self.up = False
         self.error = ""
-        self._news = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Until there is something in `pending`, or the gateway came or went."""
-        await self._news.wait()
-        self._news.clear()
 
     async def run(self) -> None:
         """Read until cancelled; waits longer after each failure."""
@@ -58,11 +52,9 @@ class Link:
                     came = self.up = True
                     self.error = ""
                 self.pending.append(event)
-                self._news.set()
             self.error = "the gateway has ended"
         except ConfigError as fault:
             self.error = fault.message
         finally:
             self.up = False
-            self._news.set()
         return came
