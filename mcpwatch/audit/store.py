@@ -78,7 +78,8 @@ class Store:
 
     async def _read_head(self) -> None:
         last = await self.fetch("SELECT row, hash FROM rows ORDER BY row DESC LIMIT 1")
-        [(self.indexed,)] = await self.fetch("SELECT row FROM mark")
+        await self.fetch("INSERT INTO mark SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM mark)")
+        [(self.indexed,)] = await self.fetch("SELECT max(row) FROM mark")
         if not last:
             self.head = NO_CHAIN
             return
