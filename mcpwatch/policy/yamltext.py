@@ -67,8 +67,7 @@ class _Yaml:
     def __init__(self, text: str, report: Report) -> None:
         self._report = report
         self._build = Builder(report)
-        parse = yaml.parse  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        self._events = cast("Iterator[yaml.Event]", parse(text, Loader=_LOADER))
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._opened: list[_Opened] = []
         self._size = 0
@@ -123,7 +122,7 @@ class _Yaml:
             self._anchors[anchor] = (node, size)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        start, end = _at(event), event.end_mark.index
+        start, end = _at(event), cast(yaml.Mark, event.end_mark).index
         value = self._value(event, start)
         if not self._key_comes():
             self._remember(event.anchor, self._build.add(value, start, end), 1)
@@ -156,7 +155,8 @@ class _Yaml:
 
     def _refuse_tag(self, event: yaml.CollectionStartEvent | yaml.ScalarEvent) -> None:
         if event.tag is not None:
-            self._report.error(_at(event), self._build.pointer(), f"the tag {event.tag} is not allowed in a policy")
+            pointer = self._pointer_of(event.value) if isinstance(event, yaml.ScalarEvent) else self._build.pointer()
+            self._report.error(_at(event), pointer, f"the tag {event.tag} is not allowed in a policy")
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         name = str(event.anchor)
@@ -175,7 +175,7 @@ class _Yaml:
 
 
 def _at(event: yaml.Event) -> int:
-    return event.start_mark.index
+    return cast(yaml.Mark, event.start_mark).index
 
 
 def plain_value(text: str) -> tuple[Tree, str]:
