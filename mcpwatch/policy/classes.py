@@ -77,7 +77,7 @@ def classify(tool: Mapping[str, Any]) -> ToolClass:
     if not isinstance(hints, Mapping):
         return by_name
     annotations = cast("Mapping[str, Any]", hints)
-    if annotations.get("destructiveHint") is True and by_name.category in ("Write", "Execute", "Other"):
+    if annotations.get("destructiveHint") is True and by_name.category not in ("Destructive", "Financial"):
         return ToolClass("Destructive", "upstream annotates it as destructive")
     if annotations.get("readOnlyHint") is True and by_name.category == "Other":
         return ToolClass("Read", "upstream annotates it as read-only, and its name says nothing else")

@@ -11,6 +11,7 @@ from mcpwatch.policy.conditions import Args, Test, compile_path, compile_rule
 from mcpwatch.policy.document import Limit, NameRule, PolicyDocument, Rule, Span, ToolEntry
 from mcpwatch.policy.messages import condition_text, denied_by
 from mcpwatch.policy.names import compile_pattern, fold, pointer_part
+from mcpwatch.policy.paths import parse_path
 from mcpwatch.policy.regex import compile_regex
 from mcpwatch.policy.scopes import ScopeOf, compile_scope, scope_kind_of
 from mcpwatch.policy.values import Step
@@ -122,7 +123,7 @@ class CompiledPolicy:
         self.allow_unlisted = document.default == "allow"
         self.resources = _names(document.resources, self.allow_unlisted)
         self.prompts = _names(document.prompts, self.allow_unlisted)
-        self._redacted = frozenset(map(_keys, document.redact))
+        self._redacted = frozenset(map(parse_path, document.redact))
         self._all_tools = _entry(document.all_tools, "/all_tools", self.observing, self._redacted)
         self._entries: dict[str, CompiledEntry] = {}
         self._patterns = _patterns(document.tools)
@@ -308,8 +309,3 @@ def _amount(limit: Limit) -> Callable[[Args], Exact | None]:
         return lambda args: constant
     get = compile_path(limit.increment_from)
     return lambda args: amount_of(get(args))
-
-
-def _keys(path: str) -> tuple[str, ...]:
-    """The keys of a `redact` path. A `[` ends what is understood: that redacts more, not less."""
-    return tuple(path.removeprefix("args.").partition("[")[0].rstrip(".").split("."))

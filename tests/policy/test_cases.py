@@ -66,6 +66,8 @@ def test_a_difference_names_the_call_what_was_expected_and_the_step() -> None:
 def test_a_counter_that_differs_is_named() -> None:
     result = run_one(calls=[call(decision="allow", counters={"r": 1})])
     assert [(each.what, each.expected, each.got) for each in result.differences] == [("counter r", "1", "0")]
+    broken = run_one(calls={})
+    assert broken.differences[0].lines() == ["the case cannot be run", "  expected  calls is a list", "  got       {}"]
 
 
 @pytest.mark.parametrize(

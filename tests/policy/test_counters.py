@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from mcpwatch.policy.amounts import plain
 from mcpwatch.policy.counters import KEPT_ENTRIES, MOST_ENTRIES, Counter, Counters, Ledger, entries
 from mcpwatch.policy.values import Charge
 from tests.policy.build import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS
@@ -16,16 +17,16 @@ KEY = ("r", "grant:ann", MINUTE_MS)
 
 def test_a_ledger_sums_what_was_added_from_a_moment_on() -> None:
     random = Random(7)
-    ledger, plain = Ledger(), list[tuple[int, int]]()
+    ledger, added = Ledger(), list[tuple[int, int]]()
     for _ in range(500):
         at_ms, amount = random.randrange(100), random.randrange(5)
         ledger.add(at_ms, amount)
-        plain.append((at_ms, amount))
+        added.append((at_ms, amount))
         if random.random() < 0.2:
-            gone = plain.pop(random.randrange(len(plain)))
+            gone = added.pop(random.randrange(len(added)))
             ledger.take_back(*gone)
         since = random.randrange(-5, 110)
-        assert ledger.since(since) == sum(amount for at_ms, amount in plain if at_ms >= since)
+        assert ledger.since(since) == sum(amount for at_ms, amount in added if at_ms >= since)
 
 
 def test_dropping_what_expired_changes_no_sum_that_is_still_asked_for() -> None:
@@ -68,6 +69,11 @@ def test_amounts_are_never_rounded() -> None:
     for amount in (Fraction(1, 10), 10**400, Fraction(1, 10), Fraction(1, 10)):
         counters.charge(KEY, amount, NOON_MS)
     assert counters.look(KEY, False, NOON_MS)[0] == 10**400 + Fraction(3, 10)
+
+
+def test_an_amount_is_written_as_an_integer_when_it_is_whole_or_beyond_any_float() -> None:
+    assert [plain(amount) for amount in (3, Fraction(6, 2), Fraction(5, 2))] == [3, 3, 2.5]
+    assert plain(10**400 + Fraction(1, 2)) == 10**400
 
 
 @pytest.mark.parametrize("window_ms", [1_000, 7_000, MINUTE_MS, HOUR_MS, DAY_MS])

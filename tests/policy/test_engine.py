@@ -283,6 +283,14 @@ def test_deciding_does_not_write_values_of_arguments_into_reasons_or_steps() -> 
     assert "hunter2" not in repr(decision)
 
 
+def test_a_redacted_argument_does_not_become_the_name_of_a_counter() -> None:
+    engine = engine_of({"t": {"limits": [limit(1, scope="args.auth.key")]}}, redact=["args.auth"])
+    decision = engine.admit(call(auth={"key": "hunter2"}), NOON_MS)
+    assert "hunter2" not in repr(decision)
+    assert outcome(engine.admit(call(auth={"key": "hunter2"}), NOON_MS)) == ("deny", "/tools/t/limits/r")
+    assert outcome(engine.admit(call(auth={"key": "other"}), NOON_MS)) == ("allow", "")
+
+
 def test_use_is_kept_when_the_policy_changes() -> None:
     engine = engine_of({"t": {"limits": [limit(10)]}})
     for _ in range(7):
