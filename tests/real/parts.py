@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,11 +17,17 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "agentcore": ("awslabs.amazon-bedrock-agentcore-mcp-server==0.2.1",),
         "emulators": ("moto[server,all]==5.2.5", "kmock==0.8"),
         "others": ("mcp-server-git==2026.10.19", "mcp-server-time==2026.10.19"),
+        "mcp130": ("mcp==1.30.0",),
     }
 )
-NPM_PACKAGES = (
-    "@modelcontextprotocol/server-everything@2026.8.31",
-    "@modelcontextprotocol/server-filesystem@2026.8.31",
+NPM_PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "npm": (
+            "@modelcontextprotocol/server-everything@2026.8.31",
+            "@modelcontextprotocol/server-filesystem@2026.8.31",
+        ),
+        "clients": ("node@22", "@anthropic-ai/claude-code@2.1.330", "@modelcontextprotocol/inspector@2.12.0"),
+    }
 )
 
 
@@ -40,24 +46,22 @@ def program(part: str, name: str) -> str:
     return str(path)
 
 
-def npm_program(name: str) -> str:
-    """The path of a program of the npm packages, installing them first when they are not there."""
-    place = folder() / "npm"
+def npm_program(part: str, name: str) -> str:
+    """The path of a program of an npm part, installing the part first when it is not there."""
+    place = folder() / part
     path = place / "node_modules" / ".bin" / name
-    _once(
-        place, path, lambda: _run(["npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", *NPM_PACKAGES])
-    )
+    options = ["--prefix", str(place), "--no-audit", "--no-fund"]
+    _once(place, path, lambda: _run(["npm", "install", *options, *NPM_PACKAGES[part]]))
     return str(path)
 
 
-def _once(place: Path, path: Path, build: object) -> None:
+def _once(place: Path, path: Path, build: Callable[[], None]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place.parent / f".{place.name}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
         shutil.rmtree(place, ignore_errors=True)
-        assert callable(build)
         build()
         assert path.exists(), f"{path} was not installed"
 

@@ -61,7 +61,7 @@ async def _with_roots(gate: Gateway, root: Path, tool: str, arguments: dict[str,
 
 async def test_files_of_the_folder_are_read_and_no_spelling_leads_out_of_it(tmp_path: Path) -> None:
     shared = _folder(tmp_path)
-    server = npm_program("mcp-server-filesystem")
+    server = npm_program("npm", "mcp-server-filesystem")
     policy = _policy(tmp_path, "filesystem", str(Path(server).parent), str(shared))
     with gateway(tmp_path, f"filesystem={server}", policy, {}, [str(shared)]) as gate:
         async with client(gate) as agent:
@@ -77,7 +77,7 @@ async def test_the_server_alone_would_serve_whatever_folder_a_client_names(tmp_p
     shared = _folder(tmp_path)
     policy = tmp_path / "all.json"
     policy.write_text('{"version": "1", "default": "allow"}')
-    server = f"filesystem={npm_program('mcp-server-filesystem')}"
+    server = f"filesystem={npm_program('npm', 'mcp-server-filesystem')}"
     with gateway(tmp_path, server, policy, {}, [str(shared)]) as gate:
         outside = {"path": f"{tmp_path}/outside.txt"}
         assert "outside" in await _with_roots(gate, tmp_path, "read_text_file", outside)
