@@ -37,10 +37,15 @@ def _tell_nobody(state: str, error: str, remedy: str) -> None:
     """Nobody watches this upstream."""
 
 
+def _do_nothing() -> None:
+    """Nobody keeps a list of the tools."""
+
+
 class StdioLink:
     """`env` is the whole environment of the processes. `on_change` is told state, error, remedy (see UpstreamChanged).
 
     `now_ms` measures how long sessions are idle and must not go backwards. `remedy` reads the last lines of stderr.
+    `on_tools_changed` is called when the server says that its tools are others now: ask `tools` again.
     """
 
     def __init__(
@@ -53,10 +58,12 @@ class StdioLink:
         now_ms: Callable[[], int] = _monotonic_ms,
         limits: PoolLimits | None = None,
         remedy: Callable[[Sequence[str]], str] = remedy_for,
+        on_tools_changed: Callable[[], None] = _do_nothing,
     ) -> None:
         self.name = name
         self._command = Command(tuple(command), dict(env), cwd, remedy)
         self._tell = on_change
+        self._tools_changed = on_tools_changed
         self._now_ms = now_ms
         self._limits = limits or PoolLimits()
         self._keeper = Keeper()
@@ -162,6 +169,10 @@ class StdioLink:
         self._house, self._versions = house, house.versions
         self._shared = Shared(house) if house.versions else None
         house.child.on_end = self._on_death
+        house.own.on_tools_changed = self._tools_changed
+        if house.versions:
+            with contextlib.suppress(UpstreamError):  # its end is told by `on_end`
+                house.own.listen()
         self._ready_since_ms = _monotonic_ms()
         self._ready.set()
 

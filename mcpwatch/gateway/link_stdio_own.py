@@ -16,6 +16,7 @@ LEGACY_VERSION = "2025-11-25"
 MODERN_VERSION = "2026-07-28"
 ASK_TIMEOUT_MS = 60_000
 PAGES_LIMIT = 1_000
+TOOLS_CHANGED = "notifications/tools/list_changed"
 _META = "io.modelcontextprotocol/"
 _CLIENT: dict[str, Json] = {"name": "mcpwatch", "version": __version__}
 # Everything a client can offer: servers hide tools from clients that lack what those tools need.
@@ -23,10 +24,15 @@ _CAPABILITIES: dict[str, Json] = {"roots": {}, "sampling": {}, "elicitation": {}
 
 
 class Own:
-    """The gateway's own requests on one process. `version` is "" before the era is known."""
+    """The gateway's own requests on one process. `version` is "" before the era is known.
+
+    `on_tools_changed` is called when the server says that its tools are others now.
+    """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self.version = ""
+        self.on_tools_changed: Callable[[], None] = _nothing
+        self._listening = 0
         self._write = write
         self._numbers = 0
         self._open: dict[int, asyncio.Future[Said]] = {}
@@ -65,8 +71,26 @@ class Own:
     def on_line(self, line: bytes) -> None:
         """Takes what a process says that only the gateway talks to."""
         said = read(line)
-        if said is not None and not self.take(said) and said.kind == "request":
+        if said is None or self.take(said):
+            return
+        if said.kind == "request":
             self._answer(said)
+        elif said.method == TOOLS_CHANGED:
+            self.on_tools_changed()
+
+    def listen(self) -> None:
+        """Hear of changed tools in the modern era; a server that cannot say so refuses, and that is all."""
+        wanted: dict[str, Json] = {"notifications": {"toolsListChanged": True}}
+        self.ask("subscriptions/listen", wanted)
+        self._listening = self._numbers
+
+    def heard(self, said: Said, subscription: Json) -> bool:
+        """True when a notification belongs to the gateway's own subscription."""
+        if subscription != self._listening or not self._listening:
+            return False
+        if said.method == TOOLS_CHANGED:
+            self.on_tools_changed()
+        return True
 
     def take(self, said: Said) -> bool:
         """True when the message answers a request of the gateway's own."""
@@ -128,3 +152,7 @@ def _envelope(version: str) -> dict[str, Json]:
         _META + "clientInfo": _CLIENT,
         _META + "clientCapabilities": _CAPABILITIES,
     }
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -21,11 +21,16 @@ _SPARE_RETRY_MS = (1_000, 2_000, 5_000, 15_000, 60_000)
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`sessions` at most; one idle for `idle_ms` ends; at the limit one idle for `evict_ms` makes room."""
+    """`sessions` at most; one idle for `idle_ms` ends.
+
+    At the limit the longest idle one makes room when it is so for `evict_ms`, or for `gone_ms` when its client listened
+    and stopped: such a client has probably gone without a word.
+    """
 
     sessions: int = 64
     idle_ms: int = 30 * 60 * 1000
-    evict_ms: int = 60_000
+    evict_ms: int = 10_000
+    gone_ms: int = 1_000
 
 
 class Pool:
@@ -143,8 +148,11 @@ class Pool:
         child.begin_stop(grace_ms).add_done_callback(lambda _: self._leaving.discard(child))
 
     def _evict(self) -> bool:
-        oldest = max(self._sessions.values(), key=lambda session: session.idle_ms)
-        return oldest.idle_ms >= self._limits.evict_ms and self._end(oldest, UpstreamError(ENDED))
+        """Make room for one session. False when all are in use."""
+        limits = self._limits
+        free = [s for s in self._sessions.values() if s.idle_ms >= (limits.gone_ms if s.listened else limits.evict_ms)]
+        oldest = max(free, key=lambda session: session.idle_ms, default=None)
+        return oldest is not None and self._end(oldest, UpstreamError(ENDED))
 
     async def _reap(self) -> None:
         while True:

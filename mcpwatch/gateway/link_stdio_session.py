@@ -51,6 +51,7 @@ class Session:
         self.accepted = False
         self.over = False
         self.garbage = 0
+        self.listened = False
         self._now_ms = now_ms
         self._used_ms = now_ms()
         self._streams = 0
@@ -147,7 +148,7 @@ class Session:
             return answers.refused(409, "Conflict: only one listening stream for each session")
         if name:
             self._get.rewind(_number(after))
-        self._get.attached = True
+        self._get.attached = self.listened = True
         return self._stream(self._get, self._get.events())
 
     def _resume(self, name: str, after: str) -> Answer:

@@ -149,7 +149,8 @@ class Shared:
             self._on_listen_ended(said.params.get("requestId"))
         elif (number := codec.subscription_of(said.params)) is not None:
             exchange = self._find(number)
-            self._deliver(exchange, codec.notification_of_listen(said, exchange.id) if exchange else b"")
+            if exchange is not None or not self._own.heard(said, number):
+                self._deliver(exchange, codec.notification_of_listen(said, exchange.id) if exchange else b"")
         elif said.method == "notifications/progress":
             exchange = self._find(said.params.get("progressToken"))
             self._deliver(exchange, codec.notification_with_token(said, exchange.token) if exchange else b"")

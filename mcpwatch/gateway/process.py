@@ -232,7 +232,7 @@ def _ending(code: int | None) -> str:
     if code is None:
         return "closed its output"
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"was killed by {signal.Signals(-code).name}"
     return f"ended with code {code}"
 
 

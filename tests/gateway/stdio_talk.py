@@ -48,11 +48,23 @@ class Watched:
     def __init__(self, command: Sequence[str], limits: PoolLimits | None = None) -> None:
         self.changes: list[tuple[str, str, str]] = []
         self.clock_ms = 0
-        self.link = StdioLink("up", command, ENV, None, self._changed, lambda: self.clock_ms, limits)
+        self.tools_changed = 0
+        self.link = StdioLink(
+            "up",
+            command,
+            ENV,
+            on_change=self._changed,
+            now_ms=lambda: self.clock_ms,
+            limits=limits,
+            on_tools_changed=self._other_tools,
+        )
 
     @property
     def states(self) -> list[str]:
         return [state for state, _, _ in self.changes]
+
+    def _other_tools(self) -> None:
+        self.tools_changed += 1
 
     def _changed(self, state: str, error: str, remedy: str) -> None:
         self.changes.append((state, error, remedy))

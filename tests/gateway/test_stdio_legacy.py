@@ -236,6 +236,17 @@ async def test_the_cap_on_sessions_refuses_the_next_one_until_one_is_long_unused
         assert (await first.call("echo")).status == 404
 
 
+async def test_at_the_cap_a_client_that_stopped_to_listen_makes_room_early() -> None:
+    async with started(limits=PoolLimits(sessions=1, gone_ms=100)) as watched:
+        first = await opened(watched)
+        stream = await first.get()
+        watched.clock_ms += 200
+        assert (await Client(watched.link).ask("initialize", {"capabilities": {}})).status == 503
+        await stream.aclose()
+        watched.clock_ms += 100
+        assert (await Client(watched.link).open()).status == 200
+
+
 async def test_when_the_process_of_a_session_dies_its_calls_end_within_a_second_and_the_session_is_gone() -> None:
     async with started() as watched:
         client = await opened(watched)

@@ -289,3 +289,9 @@ async def test_messages_that_are_no_requests_are_accepted_or_refused_as_the_sdk_
         client = modern(watched)
         assert (await client.tell("notifications/whatever")).status == 202
         assert (await client.post({"jsonrpc": "2.0", "id": 1, "result": {}})).status == 400
+
+
+async def test_the_gateway_itself_hears_of_changed_tools() -> None:
+    async with started() as watched:
+        await modern(watched).say("poke")
+        await until(lambda: watched.tools_changed == 1)
