@@ -168,7 +168,7 @@ class _CatalogueRule:
     def _check_shape(self) -> None:
         """What cannot stand together, and rules that would do nothing."""
         found = self._found
-        action = found["action"].value if "action" in found else None
+        action = found["action"].value if "action" in found else "evaluate"
         fixed = action in ("deny", "hide")
         if fixed and "conditions" in found and found["conditions"].value != []:
             self._fault("conditions", f'a rule with the action "{action}" has no conditions')
@@ -180,7 +180,7 @@ class _CatalogueRule:
                 self._fault(key, f"{key} cannot stand beside rate_limit; write two rules")
         if "approval_timeout" in found and action != "require_approval":
             self._fault("approval_timeout", 'an approval_timeout needs the action "require_approval"')
-        if action in (None, "evaluate") and not self._has_effect():
+        if action == "evaluate" and not self._has_effect():
             message = "a rule that does nothing; it needs conditions, a rate_limit or an action"
             self._report.error(self._node.start, self._pointer, message)
 
