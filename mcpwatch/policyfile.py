@@ -60,9 +60,10 @@ class PolicyFile:
         self._busy = asyncio.Lock()
 
     async def load(self, by: str = "start") -> Reading:
-        """Read now and tell, changed or not. Never raises: faults are in the reading."""
+        """Read and tell, changed or not. Never raises: faults are in the reading."""
         async with self._busy:
-            return await self._take(await asyncio.to_thread(self._read), by)
+            read = await asyncio.to_thread(self._read) if by == "start" else await self._at_rest()
+            return await self._take(read, by)
 
     def look(self) -> Reading:
         """Read now, blocking, without telling anybody; for a file that must count before the next call is judged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from mcpwatch.cli.options import json_option, place_options
@@ -27,16 +29,25 @@ def connect(client: str, upstream: str, grant: str, place: Place, as_json: bool)
     reachable = ask(place, lambda gateway: gateway.connect())
     endpoints: dict[str, str] = _chosen(reachable["endpoints"], upstream)
     token = str(reachable["token"])
-    texts = {name: connect_text(client, url, token) for name, url in endpoints.items()}
+    texts = {name: _text(client, url, token, place) for name, url in endpoints.items()}
     if grant:
         token = Grants(place.folder / "grants.json").add(grant, upstreams=endpoints)
-        texts = {name: connect_text(client, url, token) for name, url in endpoints.items()}
+        texts = {name: _text(client, url, token, place) for name, url in endpoints.items()}
         say(f"Made the grant {grant}; its token is in there, and shown only now.")
     if as_json:
         put_json([{"upstream": n, "url": endpoints[n], "token": token, "text": t} for n, t in texts.items()])
         return
     for text in texts.values():
         put(text)
+
+
+def _text(client: str, url: str, token: str, place: Place) -> str:
+    text = connect_text(client, url, token)
+    more = place.arguments()
+    if client.lower() != "stdio" or not more:
+        return text
+    # A command that the client starts must find the same gateway.
+    return text.replace('"stdio",', '"stdio", ' + ", ".join(json.dumps(word) for word in more) + ",", 1)
 
 
 def _chosen(endpoints: dict[str, str], upstream: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _FRAME_S = 0.03
 """Events of one frame travel together: a console draws 15 times a second, a write each would cost callers."""
 _TICK_S = 1.0
 _LAST_S = 1.0
+_COST_SHARE = 100
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,7 +36,9 @@ class ControlServer:
         self._feed = feed
         self._socket = socket
         self._streams: set[asyncio.Task[Any]] = set()
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=_LAST_S)
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, shutdown_timeout=_LAST_S
+        )
 
     async def start(self) -> None:
         """Open the socket. The caller holds the instance's lock, so a file there is a leftover."""
@@ -50,12 +54,16 @@ class ControlServer:
     async def tick(self) -> None:
         """Tell consoles the counters once a second when they changed, until cancelled."""
         last: object = None
+        cost = 0.0
         while True:
-            await asyncio.sleep(_TICK_S)
+            # Very many counters take long to look at: callers are not to feel it.
+            await asyncio.sleep(max(_TICK_S, cost * _COST_SHARE))
             if not len(self._feed):
                 last = None
                 continue
+            began = time.perf_counter()
             now = list(self._ops.counters())
+            cost = time.perf_counter() - began
             if now != last:
                 last = now
                 self._feed.publish({"type": "counters", "counters": now})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +26,14 @@ from mcpwatch.errors import ConfigError
 from mcpwatch.filters import parse_filter
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.holds import Hold
-from mcpwatch.policy.values import PolicyError
+from mcpwatch.policy.values import CounterState, PolicyError
 from mcpwatch.policyfile import Conflict
 from mcpwatch.records import counter_json, rfc3339
 from mcpwatch.service.policies import Judge, Policies
 from mcpwatch.service.upstreams import Upstreams
 
 _SHOWN_CALLS = 1000
+_SHOWN_COUNTERS = 1000
 
 
 @dataclass(slots=True)
@@ -87,12 +89,11 @@ class Desk:
         }
 
     def counters(self) -> Sequence[Mapping[str, Any]]:
+        """Those nearest to their limit first, at most a thousand: with a counter per argument there may be many more."""
         now = self.now_ms()
-        return [
-            {**counter_json(state), "upstream": judge.upstream}
-            for judge in self.policies.judges()
-            for state in judge.engine.counters(now)
-        ]
+        states = [(s, judge.upstream) for judge in self.policies.judges() for s in judge.engine.counters(now)]
+        nearest = heapq.nlargest(_SHOWN_COUNTERS, states, key=_fullness)
+        return [{**counter_json(state), "upstream": upstream} for state, upstream in nearest]
 
     def policy(self, upstream: str) -> Object:
         """`text` and `digest` are the file's as last read, also when it is not in force; `problems` say so then."""
@@ -187,3 +188,8 @@ class Desk:
             "at": rfc3339(record.at_ms),
             "expires_at": rfc3339(hold.expires_at_ms),
         }
+
+
+def _fullness(counted: tuple[CounterState, str]) -> float:
+    state = counted[0]
+    return state.used / state.max if state.max else 1.0
