@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from mcpwatch.policy.amounts import Exact, exact
@@ -225,6 +226,6 @@ class Counters:
         for charge in charges:
             self.charge(charge.key, exact(charge.amount), charge.at_ms)
 
-    def keys(self) -> tuple[CounterKey, ...]:
-        """Every counter that is kept, also those with nothing live in them."""
-        return tuple(self._table)
+    def newest(self, most: int) -> list[CounterKey]:
+        """The `most` counters opened last, oldest first; also those with nothing live in them."""
+        return list(islice(reversed(self._table), most))[::-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from mcpwatch.policy.amounts import exact
 from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
@@ -17,6 +17,9 @@ from mcpwatch.policy.messages import INTERNAL, NO_POLICY, denied_by, not_permitt
 from mcpwatch.policy.schemas import compile_schema
 from mcpwatch.policy.scopes import scope_kind
 from mcpwatch.policy.values import Charge, CounterState, Decision, Step, ToolCall
+
+MOST_SHOWN: Final = 5_000
+"""Counters that are listed at most: a list is made once a second while calls are decided."""
 
 
 class Engine:
@@ -65,11 +68,11 @@ class Engine:
         self._counters.restore(charges)
 
     def counters(self, now_ms: int) -> list[CounterState]:
-        """The counters in use at `now_ms` that a limit of the policy in force looks at."""
+        """The counters in use at `now_ms` that a limit of the policy in force looks at; of very many the newest."""
         if self._policy is None:
             return []
         states: list[CounterState] = []
-        for key in self._counters.keys():  # noqa: SIM118
+        for key in self._counters.newest(MOST_SHOWN):
             limit = self._policy.limit(key[0], key[2], scope_kind(key[1]))
             if limit is not None:
                 states.append(state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms))))

@@ -175,4 +175,11 @@ def test_too_many_live_counters_are_refused_not_forgotten(monkeypatch: pytest.Mo
             counters.charge(("r", "args:x", MINUTE_MS), 1, NOON_MS)
     counters.charge(("r", "args:0", MINUTE_MS), 1, NOON_MS)
     counters.charge(("r", "args:x", MINUTE_MS), 1, NOON_MS + 2 * MINUTE_MS)
-    assert counters.keys() == (("r", "args:x", MINUTE_MS),)
+    assert counters.newest(5) == [("r", "args:x", MINUTE_MS)]
+
+
+def test_of_many_counters_the_newest_are_listed() -> None:
+    counters = Counters()
+    for number in range(10):
+        counters.charge(("r", f"args:{number}", MINUTE_MS), 1, NOON_MS)
+    assert [key[1] for key in counters.newest(3)] == ["args:7", "args:8", "args:9"]
