@@ -23,7 +23,7 @@ from textual.filter import LineFilter
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from mcpwatch.console import flows, screens
+from mcpwatch.console import flows, policy_flows, screens
 from mcpwatch.console.callorders import CallOrders
 from mcpwatch.console.clockwork import now_ms
 from mcpwatch.console.desk import Desk
@@ -245,8 +245,19 @@ class ConsoleApp(App[str]):
 
     @on(QuickEdit)
     def _edit(self, order: QuickEdit) -> None:
-        if screens.EDIT_DIALOG is not None:
-            self.push_screen(screens.EDIT_DIALOG(order))
+        self._edit_later(order)
+
+    @work(exclusive=True, group="policy")
+    async def _edit_later(self, order: QuickEdit) -> None:
+        await policy_flows.quick_edit(self, self, order)
+
+    @work(exclusive=True, group="policy")
+    async def action_undo(self) -> None:
+        seat = self.seat
+        about = seat.selected_call() if isinstance(seat, CallOrders) else None
+        upstream = about.upstream if about is not None else next(iter(self.ledger.policies), "")
+        if self.may_change():
+            await policy_flows.undo(self, self, upstream)
 
     @on(ShowRule)
     async def _rule(self, order: ShowRule) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from textual.message import Message
 
-EditKind = Literal["limit", "raise", "lower", "deny", "hide", "approve"]
+EditKind = Literal["limit", "raise", "lower", "deny", "hide", "approve", "allow"]
 
 
 class QuickEdit(Message):

@@ -1,4 +1,4 @@
-"""Which screens there are, and the dialogs that an order opens. A new screen is one line here."""
+"""Which screens there are. A new screen is one line here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.app import App
-from textual.screen import Screen
 
 from mcpwatch.console.holds_screen import HoldsScreen
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.live import LiveScreen
-from mcpwatch.console.orders import QuickEdit, ShowRule
+from mcpwatch.console.orders import ShowRule
 from mcpwatch.console.seat import Seat
 
 SCREENS: dict[str, Callable[[Ledger], Seat]] = {
@@ -19,9 +18,6 @@ SCREENS: dict[str, Callable[[Ledger], Seat]] = {
     "holds": HoldsScreen,
 }
 """Screens by the name that `keys.KEYS` gives them, in the order of their keys."""
-
-EDIT_DIALOG: Callable[[QuickEdit], Screen[Any]] | None = None
-"""Makes the dialog that shows one change as a diff and saves it."""
 
 
 async def show_rule(app: App[Any], order: ShowRule) -> None:
