@@ -1,4 +1,4 @@
-"""How the console changes a policy: new text, diff and what-if, the operator's word, the desk. There is no other way."""
+"""How the console changes a policy: new text, diff and what-if, the operator's word, the desk. No other way."""
 
 from __future__ import annotations
 
