@@ -14,9 +14,10 @@ from mcpwatch.gateway.freeze import RULE as FROZEN
 from mcpwatch.gateway.judging import Judging, Verdict
 from mcpwatch.gateway.link import UpstreamError
 from mcpwatch.gateway.replies import Denial, denied, denied_method, error
+from mcpwatch.gateway.settling import Settler, Tasks
 from mcpwatch.gateway.waiting import Waiting
 from mcpwatch.gateway.wire import INTERNAL_ERROR, INVALID_PARAMS, REQUEST_TIMEOUT
-from mcpwatch.policy.values import Charge, Json
+from mcpwatch.policy.values import Json
 
 _CANCELLED = -32800
 _OUTCOME: dict[Why, OutcomeKind] = {
@@ -26,9 +27,6 @@ _OUTCOME: dict[Why, OutcomeKind] = {
     "frozen": "cancelled",
     "stopping": "unknown",
 }
-_UNRECORDED = (
-    "The call was made, but what came of it could not be recorded, so its answer is withheld. Do not repeat it."
-)
 
 
 class Calls:
@@ -38,6 +36,7 @@ class Calls:
         self._core = core
         self._book = book
         self._judging = Judging(core)
+        self._tasks = Tasks()
         self._waiting = Waiting(core, book, self._judging)
 
     async def tool(self, inbound: Inbound, flight: Flight) -> None:
@@ -78,7 +77,7 @@ class Calls:
         await self._forward(inbound, flight, verdict, record)
 
     async def _forward(self, inbound: Inbound, flight: Flight, verdict: Verdict, record: CallRecord) -> None:
-        settler = _Settler(self._book, self._judging, inbound, flight, verdict, record)
+        settler = Settler(self._core, self._book, self._judging, self._tasks, inbound, flight, verdict, record)
         delivery = Delivery(
             self._core,
             inbound.ex,
@@ -92,44 +91,54 @@ class Calls:
         )
         try:
             with flight:
+                settler.sent = True
                 answer = await inbound.link.send(inbound.request())
             await delivery.run(answer, flight)
-            if settler.done:
+            if delivery.answered:
                 await inbound.ex.end()
             else:
                 await self._ended_early(inbound, flight, delivery, settler)
         except UpstreamError as fault:
-            await self._upstream_failed(inbound, settler, record.charges, fault)
+            await self._upstream_failed(inbound, settler, delivery, fault)
         except GivenUp as given_up:
-            await self._given_up(inbound, settler, given_up.why)
+            await self._given_up(inbound, settler, delivery, given_up.why)
 
-    async def _ended_early(self, inbound: Inbound, flight: Flight, delivery: Delivery, settler: _Settler) -> None:
+    async def _ended_early(self, inbound: Inbound, flight: Flight, delivery: Delivery, settler: Settler) -> None:
         """A stream ended before its answer; one of the handshake revisions may be resumed."""
         text = f'Upstream "{inbound.upstream}" ended the answer before it was whole'
-        resumable = delivery.resumable and not inbound.modern
-        kind: OutcomeKind = "cancelled" if flight.cancelling else "unknown"
-        if await settler.settle(kind, 0, text) and not resumable:
-            await inbound.ex.message(error(inbound.message.id, INTERNAL_ERROR, text))
-        await inbound.ex.end()
+        if flight.cancelling:
+            await settler.settle("cancelled", 0, text)
+        elif delivery.resumable and not inbound.modern and settler.resumable():
+            await inbound.ex.end()
+            return
+        else:
+            await settler.settle("unknown", 0, text)
+        await inbound.ex.message(error(inbound.message.id, INTERNAL_ERROR, text))
 
     async def _upstream_failed(
-        self, inbound: Inbound, settler: _Settler, charges: tuple[Charge, ...], fault: UpstreamError
+        self, inbound: Inbound, settler: Settler, delivery: Delivery, fault: UpstreamError
     ) -> None:
-        if settler.done:
+        if delivery.answered:
             await inbound.ex.end()
             return
-        if not fault.sent:
-            settler.verdict.engine.refund(charges)
-        await settler.settle("unknown" if fault.sent else "not_sent", 0, fault.error)
+        if fault.sent:
+            await settler.settle("unknown", 0, fault.error)
+        else:
+            await settler.not_sent(fault.error)
         await answer_unreachable(inbound, fault)
 
-    async def _given_up(self, inbound: Inbound, settler: _Settler, why: Why) -> None:
-        if settler.done:
+    async def _given_up(self, inbound: Inbound, settler: Settler, delivery: Delivery, why: Why) -> None:
+        if delivery.answered:
             await inbound.ex.end()
             return
-        kind = "cancelled" if why == "client_gone" and inbound.modern else _OUTCOME[why]
-        await settler.settle(kind, 0, "" if why != "frozen" else "frozen while it ran")
-        if why in ("timeout", "frozen"):
+        if not settler.sent:
+            await settler.not_sent(f"ended before it was sent: {why}")
+        elif why == "client_gone" and delivery.resumable and not inbound.modern and settler.resumable():
+            return
+        else:
+            kind = "cancelled" if why == "client_gone" and inbound.modern else _OUTCOME[why]
+            await settler.settle(kind, 0, "frozen while it ran" if why == "frozen" else "")
+        if why in ("timeout", "frozen") and settler.sent:
             cancel_upstream(self._core, inbound)
         await self._answer_given_up(inbound, why)
 
@@ -144,48 +153,6 @@ class Calls:
             await inbound.ex.message(denied(message.id, denial, modern=inbound.modern))
         else:
             await inbound.ex.message(denied_method(message.id, denial, INVALID_PARAMS))
-
-
-class _Settler:
-    """Writes the one outcome of one forwarded call."""
-
-    def __init__(
-        self, book: Book, judging: Judging, inbound: Inbound, flight: Flight, verdict: Verdict, record: CallRecord
-    ) -> None:
-        self._flight = flight
-        self._book = book
-        self._judging = judging
-        self._inbound = inbound
-        self._record = record
-        self.verdict = verdict
-        self.done = False
-
-    async def final(self, answer: dict[str, Json] | None, size: int, status: int) -> bytes | None:
-        """The answer is here: record what it is before it is released."""
-        if await self.settle(self._kind(answer, status), size, "" if status < 400 else f"HTTP status {status}"):
-            return None
-        return error(self._inbound.message.id, INTERNAL_ERROR, _UNRECORDED)
-
-    def _kind(self, answer: dict[str, Json] | None, status: int) -> OutcomeKind:
-        result = None if answer is None else answer.get("result")
-        if isinstance(result, dict):
-            if "requestState" in result and self._inbound.modern:
-                self._judging.remember_state(self._inbound, self.verdict, self._record, result["requestState"])
-            return "tool_error" if result.get("isError") is True else "ok"
-        if answer is not None and "error" in answer:
-            return "cancelled" if self._flight.cancelling else "rpc_error"
-        return "ok" if status < 400 else "transport_error"
-
-    async def settle(self, kind: OutcomeKind, size: int, text: str = "") -> bool:
-        """Record the outcome, once. False when that failed: then the answer must not go out."""
-        if self.done:
-            return True
-        self.done = True
-        try:
-            await self._book.settle(self._record.call_id, kind, self._inbound.arrived, size, text)
-        except AuditError:
-            return False
-        return True
 
 
 async def answer_unreachable(inbound: Inbound, fault: UpstreamError) -> None:
@@ -203,6 +170,8 @@ async def answer_given_up(inbound: Inbound, why: Why, call_timeout_ms: int) -> N
     message_id = inbound.message.id
     if why == "client_gone":
         await inbound.ex.end()
+    elif inbound.message.kind != "request":
+        await inbound.ex.reply(504, [])
     elif why == "timeout":
         text = f'Upstream "{inbound.upstream}" did not answer within {call_timeout_ms / 1000:g} s'
         await inbound.ex.message(error(message_id, REQUEST_TIMEOUT, text))

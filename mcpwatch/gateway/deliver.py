@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from mcpwatch.gateway import sse
@@ -14,13 +13,10 @@ from mcpwatch.gateway.link import Answer, Headers, SseEvent
 from mcpwatch.gateway.listfilter import LIST_METHODS, filter_answer
 from mcpwatch.gateway.names import SERVER_METHODS
 from mcpwatch.gateway.replies import error
-from mcpwatch.gateway.sessions import Session
+from mcpwatch.gateway.sessions import OnFinal, Session
 from mcpwatch.gateway.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, MessageId, encode_upstream, parse_upstream
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Json
-
-OnFinal = Callable[[dict[str, Json] | None, int, int], Awaitable[bytes | None]]
-"""Told of the answer (None: no JSON object), its size and HTTP status before it is released; bytes replace it."""
 
 _LIST_CHANGED = "notifications/tools/list_changed"
 
@@ -75,6 +71,9 @@ class Delivery:
     async def _whole(self, answer: Answer, headers: Headers) -> None:
         body = answer.body or b""
         obj = parse_upstream(body) if body else None
+        if _is_no_answer(obj, body):
+            body = error(self._id, INTERNAL_ERROR, "The upstream answered with what is no answer")
+            obj = parse_upstream(body)
         if obj is not None:
             body = await self._response(obj, body, answer.status)
         if not self.answered and self._on_final is not None:
@@ -91,7 +90,7 @@ class Delivery:
     async def _stream(self, answer: Answer, headers: Headers, flight: Flight) -> None:
         assert answer.events is not None
         if not self._ex.streaming:
-            await self._ex.begin(headers)
+            await self._ex.begin(headers, answer.status)
         events = aiter(answer.events)
         while True:
             with flight:
@@ -109,7 +108,7 @@ class Delivery:
         self.resumable = self.resumable or sse.has_id(event.raw)
         obj = parse_upstream(event.data) if event.data else None
         if obj is None or event.data is None:
-            return event.raw
+            return None if event.data and _is_batch(event.data) else event.raw
         method = obj.get("method")
         if method is None:
             data = await self._response(obj, event.data, 200)
@@ -125,11 +124,18 @@ class Delivery:
         own = self._id is not None and obj.get("id") == self._id
         if (not own or self._method in LIST_METHODS) and filter_answer(obj, self._engine, self._shown):
             data = encode_upstream(obj)
-        if own and not self.answered:
-            self.answered = True
-            if self._on_final is not None:
-                return await self._on_final(obj, len(data), status) or data
-        return data
+        on_final = self._told_of(obj, own)
+        return data if on_final is None else await on_final(obj, len(data), status) or data
+
+    def _told_of(self, obj: dict[str, Json], own: bool) -> OnFinal | None:
+        """Who waits for this answer."""
+        if own:
+            first, self.answered = not self.answered, True
+            return self._on_final if first else None
+        message_id = obj.get("id")
+        if self._session is None or not isinstance(message_id, (str, int)):
+            return None
+        return self._session.pending.pop(message_id, None)
 
     def _shown(self, name: str, visible: bool) -> None:
         self._core.listeners.shown(self._upstream, self._grant, name, visible)
@@ -146,3 +152,12 @@ class Delivery:
         refusal: dict[str, Json] = {"code": METHOD_NOT_FOUND, "message": "The client has not declared this capability"}
         self._core.tell_upstream(session, {"jsonrpc": "2.0", "id": message_id, "error": refusal})
         return False
+
+
+def _is_batch(data: bytes) -> bool:
+    return data.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"[")
+
+
+def _is_no_answer(obj: dict[str, Json] | None, body: bytes) -> bool:
+    """Batches and questions are not taken as the answer to a request: what is in them would pass unseen."""
+    return _is_batch(body) if obj is None else "method" in obj

@@ -96,13 +96,13 @@ class Exchange:
         else:
             await self.reply(status, [JSON_TYPE], body)
 
-    async def begin(self, headers: Headers | None = None) -> None:
+    async def begin(self, headers: Headers | None = None, status: int = 200) -> None:
         """Begin a stream of events, with the upstream's headers or our own."""
         self.started = self.streaming = True
         shown = _STREAM_HEADERS if headers is None else headers
         if not any(name == _NO_BUFFER[0] for name, _ in shown):
             shown = [*shown, _NO_BUFFER]
-        await self._send({"type": "http.response.start", "status": 200, "headers": shown})
+        await self._send({"type": "http.response.start", "status": status, "headers": shown})
         loop = asyncio.get_running_loop()
         self.written_at = loop.time()
         self._timer = loop.call_later(self._keepalive_s, self._idle)

@@ -11,7 +11,7 @@ from mcpwatch.gateway.core import Core, Inbound
 from mcpwatch.gateway.holds import digest_of
 from mcpwatch.gateway.names import CLIENT_METHODS
 from mcpwatch.gateway.replies import Denial
-from mcpwatch.gateway.wire import encode
+from mcpwatch.gateway.wire import Message, encode
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Charge, Decision, Json, ToolCall
 
@@ -84,6 +84,10 @@ class Judging:
             return Verdict(call, engine, _frozen(frozen, engine), denial_=frozen)
         if method in _JUDGED_RESOURCES:
             return Verdict(call, engine, engine.judge_resource(str(args["uri"])))
+        if method == "subscriptions/listen":
+            judged = [engine.judge_resource(uri) for uri in wanted_resources(inbound.message)]
+            denied = next((decision for decision in judged if decision.verdict == "deny"), None)
+            return Verdict(call, engine, denied or judged[0])
         if method == "prompts/get":
             return Verdict(call, engine, engine.judge_prompt(str(args["name"])))
         assert method in CLIENT_METHODS or self.allows_unknown(engine)
@@ -129,6 +133,13 @@ class Judging:
         verdict.approved_by = by or (approval.by if approval else "")
         verdict.decision = self._admit(verdict.engine, call, asked, approved=True)
         return verdict
+
+
+def wanted_resources(message: Message) -> list[str]:
+    """The resources a `subscriptions/listen` of 2026-07-28 wants to hear of; [] for other messages."""
+    wanted = message.params.get("notifications") if message.method == "subscriptions/listen" else None
+    uris = wanted.get("resourceSubscriptions") if isinstance(wanted, dict) else None
+    return [uri for uri in uris if isinstance(uri, str)] if isinstance(uris, list) else []
 
 
 def _state_key(upstream: str, call: ToolCall, state: Json) -> tuple[str, ...]:

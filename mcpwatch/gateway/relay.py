@@ -17,7 +17,7 @@ from mcpwatch.gateway.exchange import Exchange
 from mcpwatch.gateway.flights import Flight, GivenUp
 from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.headers import SESSION, check_routing, is_modern, one, upward
-from mcpwatch.gateway.judging import Judging
+from mcpwatch.gateway.judging import Judging, wanted_resources
 from mcpwatch.gateway.link import Answer, Headers, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listener
 from mcpwatch.gateway.names import CALL, CLIENT_METHODS, is_lookalike
@@ -148,6 +148,8 @@ class Relay:
                 await self._calls.target(inbound, flight, {_TARGETS[method]: message.params.get(_TARGETS[method])})
             elif method not in CLIENT_METHODS:
                 await self._calls.target(inbound, flight, {})
+            elif uris := wanted_resources(message):
+                await self._calls.target(inbound, flight, {"uris": list[Json](uris)})
             else:
                 await self._pass(inbound, flight)
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mcpwatch.gateway.flights import Flight
 from mcpwatch.gateway.wire import MessageId
 from mcpwatch.policy.values import Json
+
+OnFinal = Callable[[dict[str, Json] | None, int, int], Awaitable[bytes | None]]
+"""Told of the answer (None: no JSON object), its size and HTTP status before it is released; bytes replace it."""
 
 _ASKED = 1_000
 _IDLE_SCAN_MS = 10_000
@@ -21,7 +24,10 @@ _NAME = 200
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`asked`: requests of the upstream that the client has not answered. `flights`: its own requests by id."""
+    """`asked`: requests of the upstream that the client has not answered. `flights`: its own requests by id.
+
+    `pending`: calls whose stream broke off; the answer on a resumed one is told to them before it is released.
+    """
 
     id: str
     upstream: str
@@ -33,6 +39,7 @@ class Session:
     used_ms: int
     streams: int = 0
     flights: dict[MessageId, Flight] = field(default_factory=dict[MessageId, Flight])
+    pending: dict[MessageId, OnFinal] = field(default_factory=dict[MessageId, OnFinal])
     asked: OrderedDict[MessageId, str] = field(default_factory=OrderedDict[MessageId, str])
 
     def ask(self, message_id: MessageId, method: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from mcpwatch.gateway.link import SseEvent, UpstreamError
 
 KEEPALIVE = b": keepalive\n\n"
-_BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
+_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 

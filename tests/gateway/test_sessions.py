@@ -312,6 +312,83 @@ async def test_a_stream_that_ends_early_but_can_be_resumed_just_ends() -> None:
         assert reply.body == b"id: 3\nretry: 10\ndata:\n\n"
 
 
+async def test_a_call_whose_answer_comes_on_a_resumed_stream_is_settled_there() -> None:
+    async with house() as h:
+
+        async def pause(heard: Heard, obj: dict[str, Any]) -> web.StreamResponse:
+            response = await h.upstream.stream(heard)
+            await response.write(b"id: 3\nretry: 10\ndata:\n\n")
+            await response.write_eof()
+            return response
+
+        async def resumed(heard: Heard, obj: dict[str, Any]) -> web.StreamResponse:
+            response = await h.upstream.stream(heard)
+            await response.write(event({"jsonrpc": "2.0", "id": 1, "result": {"content": [], "isError": True}}, "4"))
+            await response.write_eof()
+            return response
+
+        h.upstream.answers |= {"tools/call": pause, "GET": resumed}
+        headers = {"mcp-session-id": await h.open_session()}
+        await h.post(call(), headers)
+        assert h.journal.outcomes == []
+        async with h.http.get(h.url, headers=h.headers({**headers, "last-event-id": "3"})) as response:
+            assert (await _next(response))["id"] == 1
+        assert h.journal.outcomes[0].outcome == "tool_error"
+
+
+async def test_a_call_that_becomes_a_task_is_counted_once_and_settled_when_the_task_ends() -> None:
+    async with house() as h:
+        h.upstream.answers |= {
+            "tools/call": {"task": {"taskId": "t1", "status": "working"}},
+            "tasks/get": {"taskId": "t1", "status": "working"},
+            "tasks/result": {"content": [], "isError": True},
+        }
+        await h.post(call("work", task={"ttl": 1000}))
+        await h.post(request("tasks/get", {"taskId": "t1"}, 2))
+        work, get = h.journal.rows
+        assert [outcome.call_id for outcome in h.journal.outcomes] == [get.call_id]
+        await h.post(request("tasks/result", {"taskId": "t1"}, 3))
+        assert [(o.call_id, o.outcome) for o in h.journal.outcomes if o.call_id == work.call_id] == [
+            (work.call_id, "tool_error")
+        ]
+        assert [(row.method, row.args) for row in h.journal.rows[1:]] == [
+            ("tasks/get", {"taskId": "t1"}),
+            ("tasks/result", {"taskId": "t1"}),
+        ]
+
+
+async def test_an_upstream_cannot_slip_a_batch_or_a_question_in_as_an_answer() -> None:
+    async with house(HIDE) as h:
+        listed = {"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}}
+        for body in ([listed], request("sampling/createMessage", {}, "q")):
+
+            async def answer(heard: Heard, obj: dict[str, Any], body: Any = body) -> web.Response:
+                return web.json_response(body)
+
+            async def stream(heard: Heard, obj: dict[str, Any], body: Any = body) -> web.StreamResponse:
+                response = await h.upstream.stream(heard)
+                await response.write(event(body) + event({"jsonrpc": "2.0", "id": 1, "result": {"tools": []}}))
+                await response.write_eof()
+                return response
+
+            h.upstream.answers["tools/list"] = answer
+            assert "error" in (await h.post(request("tools/list"))).json
+            h.upstream.answers["tools/list"] = stream
+            assert (await h.post(request("tools/list"))).messages == [
+                {"jsonrpc": "2.0", "id": 1, "result": {"tools": []}}
+            ]
+
+
+async def test_listening_to_resources_needs_the_policys_word() -> None:
+    policy = {"version": "1", "default": "deny", "resources": {"default": "deny", "allow": ["test://*"]}}
+    async with house(policy) as h:
+        for uris, heard in ((["test://a", "file:///x"], 0), (["test://a"], 1)):
+            wanted = {"notifications": {"resourceSubscriptions": uris}}
+            body, headers = modern(request("subscriptions/listen", wanted, "s"))
+            reply = await h.post(body, headers)
+            assert ("error" in reply.json, len(h.upstream.heard)) == (heard == 0, heard)
+
+
 async def test_what_an_upstream_says_about_authorization_passes() -> None:
     async with house() as h:
 
