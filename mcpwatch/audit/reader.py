@@ -22,11 +22,13 @@ _CALLS = """SELECT c.seq, c.at_ms, r.body, o.body
     FROM calls AS c JOIN rows AS r ON r.row = c.call_row LEFT JOIN rows AS o ON o.row = c.outcome_row
     WHERE """
 
-_PAST = """SELECT c.seq, c.at_ms, c.upstream, c."grant", c.client, c.session, json_extract(r.body, '$.client_version'),
-    c.tool, json_extract(r.body, '$.args'), c.decision, c.rule, c.would_deny, c.outcome,
-    json_extract(r.body, '$.approved_by') <> ''
-    FROM calls AS c JOIN rows AS r ON r.row = c.call_row
-    WHERE c.seq >= ? AND c.at_ms >= ? AND c.method = 'tools/call' AND c.decision <> 'reject' ORDER BY c.seq"""
+_DECISIONS = """SELECT r.seq, c.outcome, json_extract(r.body, '$.at_ms'), json_extract(r.body, '$.call_id'),
+    json_extract(r.body, '$.upstream'), json_extract(r.body, '$.grant'), json_extract(r.body, '$.client'),
+    json_extract(r.body, '$.client_version'), json_extract(r.body, '$.session'), json_extract(r.body, '$.tool'),
+    json_extract(r.body, '$.args'), json_type(r.body, '$.args'), json_extract(r.body, '$.decision'),
+    json_extract(r.body, '$.rule'), json_extract(r.body, '$.would_deny'), json_extract(r.body, '$.held_ms')
+    FROM rows AS r LEFT JOIN calls AS c ON c.seq = r.seq
+    WHERE r.row >= ? AND r.kind = 'call' AND json_extract(r.body, '$.method') = 'tools/call' ORDER BY r.row"""
 
 
 @dataclass(slots=True)
@@ -113,10 +115,13 @@ class Reader:
         [(last,)] = self.fetch("SELECT coalesce(max(seq), 0) FROM calls")
         return max(last, *self.late(), 0) + 1
 
-    def past(self, since_ms: int) -> Iterator[tuple[Any, ...]]:
-        """Indexed `tools/call`s since a time, oldest first, with what a what-if needs (see `query.replay_rows`)."""
-        late = self.late()
-        return (row for row in self.each(_PAST, (self._first_since(since_ms), since_ms)) if row[0] not in late)
+    def decisions(self, since_ms: int) -> Iterator[tuple[Any, ...]]:
+        """Every decision on a `tools/call` arriving since a time, in the order they were taken (see `_DECISIONS`)."""
+        first = self._first_since(since_ms)
+        rows = self.fetch("SELECT first_row FROM calls WHERE seq = ?", (first,))
+        # Of a time that is not indexed yet the rows behind the index are looked through.
+        row = rows[0][0] if rows else self.indexed if first > 1 else 0
+        return self.each(_DECISIONS, (row,))
 
     def _first_since(self, at_ms: float) -> int:
         """The lowest number of an indexed call since a time: keeps older ones from being read at all."""

@@ -63,11 +63,16 @@ def alarm_entry(at_ms: int, text: str, anchor: Head | None) -> Entry:
 
 
 def read_body(body: str) -> dict[str, Any]:
-    """A row's JSON, integers exact; one of more digits than Python reads becomes text. Raises ValueError."""
+    """A row's JSON. Raises ValueError."""
+    return read_json(body)
+
+
+def read_json(text: str) -> Any:
+    """JSON with exact integers; one of more digits than Python reads becomes text. Raises ValueError."""
     try:
-        return json.loads(body)
+        return json.loads(text)
     except ValueError:
-        return json.loads(body, parse_int=_integer)
+        return json.loads(text, parse_int=_integer)
 
 
 def _integer(digits: str) -> int | str:

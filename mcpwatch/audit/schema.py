@@ -33,6 +33,7 @@ TABLES: dict[str, str] = {
     # What is compared most stands first: SQLite reads a row only as far as it must.
     "calls": """CREATE TABLE calls (
         seq INTEGER PRIMARY KEY,
+        first_row INTEGER NOT NULL,
         call_row INTEGER NOT NULL,
         outcome_row INTEGER,
         at_ms INTEGER NOT NULL,
@@ -96,8 +97,8 @@ def _filled() -> str:
     outcome = ", ".join(f"{name} = {source.format(body='o.body')}" for name, source in OUTCOME_COLUMNS)
     span = "row > old.row AND row <= new.row"
     return f"""CREATE TRIGGER mark_moves AFTER UPDATE ON mark BEGIN
-        INSERT INTO calls (seq, call_row, {columns})
-            SELECT seq, row, {values} FROM rows WHERE {span} AND kind = 'call' ORDER BY row
+        INSERT INTO calls (seq, first_row, call_row, {columns})
+            SELECT seq, row, row, {values} FROM rows WHERE {span} AND kind = 'call' ORDER BY row
             ON CONFLICT (seq) DO UPDATE SET {latest};
         UPDATE calls SET outcome_row = o.row, {outcome}
             FROM (SELECT seq, min(row) AS row, body FROM rows WHERE {span} AND kind = 'outcome' GROUP BY seq) AS o

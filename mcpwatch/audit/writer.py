@@ -103,6 +103,8 @@ class Writer:
                 else:
                     await self._wake.wait()
         finally:
+            # Also when this task dies of something unforeseen: nobody may wait for a commit that never comes.
+            self._closing = True
             self._refuse(AuditError("the audit is closed"), ())
             await self._finish()
 
@@ -130,7 +132,7 @@ class Writer:
         elif waiting.decision in ("allow", "hold"):
             # Whoever asked went away before the answer, so nothing was forwarded.
             gone = CallOutcome(waiting.call_id, self._opening.now_ms(), "not_sent", 0.0, 0, "the caller went away")
-            self._pending.append(Waiting(outcome_entry(gone, seq), gone.call_id, "", self._loop.create_future()))
+            self._pending.append(Waiting(outcome_entry(gone, seq), gone.call_id, "", waiting.done))
 
     async def _keep(self, store: Store) -> None:
         """Housekeeping that cannot wait for a quiet moment."""
