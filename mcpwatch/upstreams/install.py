@@ -33,10 +33,12 @@ def environment_dir(preset: Preset, state_dir: Path) -> Path:
 
 
 def installed_program(preset: Preset, state_dir: Path) -> Path | None:
-    """The program in the own environment of a preset, or None when that was never finished."""
+    """The program in the own environment of a preset, or None when that was never finished or lost its Python."""
     folder = environment_dir(preset, state_dir)
-    program = folder / ("node_modules/.bin" if preset.origin == "npm" else "bin") / preset.program
-    return program if (folder / _MARKER).is_file() and program.exists() else None
+    npm = preset.origin == "npm"
+    program = folder / ("node_modules/.bin" if npm else "bin") / preset.program
+    whole = (folder / _MARKER).is_file() and program.exists() and (npm or (folder / "bin" / "python").exists())
+    return program if whole else None
 
 
 def install(

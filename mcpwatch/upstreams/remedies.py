@@ -30,6 +30,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         r"ModuleNotFoundError|ImportError|No module named",
         "Its environment is broken. Run: mcpwatch upstream install {name}",
     ),
+    (r"env: .?node.?: No such file", "Install Node 20 or newer."),
     (r"EBADENGINE|Unsupported engine|SyntaxError: .*(import|token)", "It needs a newer Node (20 or later)."),
     (
         r"npm (ERR!|error)|E404|ENOTFOUND|EAI_AGAIN",

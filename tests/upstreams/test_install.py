@@ -82,6 +82,13 @@ def test_what_an_interruption_left_is_made_anew(tmp_path: Path) -> None:
     assert _install(tmp_path, []) == program
 
 
+def test_an_environment_that_lost_its_python_is_made_anew(tmp_path: Path) -> None:
+    program = _install(tmp_path, [])
+    (program.parent / "python").unlink()
+    assert installed_program(PRESETS["eks"], tmp_path / "state") is None
+    assert _install(tmp_path, []) == program
+
+
 def test_two_at_once_install_once(tmp_path: Path) -> None:
     python = _python(tmp_path)
 

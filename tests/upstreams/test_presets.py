@@ -30,6 +30,7 @@ def _installed(tmp_path: Path, name: str) -> Path:
     preset = PRESETS[name]
     folder = environment_dir(preset, tmp_path / "state")
     place = "node_modules/.bin" if preset.origin == "npm" else "bin"
+    script(folder / "bin", "python", "")
     program = script(folder / place, preset.program, "")
     (folder / "mcpwatch-installed.json").write_text("{}")
     return program

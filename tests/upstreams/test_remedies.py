@@ -19,6 +19,7 @@ from mcpwatch.upstreams.remedies import explain, last_line, remedy_for
         ("ModuleNotFoundError: No module named 'mcp'", "mcpwatch upstream install eks"),
         ("Error: ENOENT: no such file or directory, stat '/nope'", "folder that exists"),
         ("npm error 404 Not Found - GET https://registry.npmjs.org/x", "mcpwatch upstream install eks"),
+        ("/usr/bin/env: 'node': No such file or directory", "Install Node"),
         ("fatal: detected dubious ownership in repository at '/x'", "safe.directory"),
     ],
 )
