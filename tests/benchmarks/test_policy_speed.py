@@ -1,4 +1,4 @@
-"""How fast the pure parts are: `pytest tests/benchmarks/test_policy_speed.py -m slow` prints a table, asserts no times."""
+"""The speed of the pure parts: `pytest tests/benchmarks/test_policy_speed.py -m slow` prints a table."""
 
 from __future__ import annotations
 
