@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, cast
 
+from mcpwatch.demo import cloudwatch
 from mcpwatch.demo.answers import Answer, Json, Tool, World, done, failed
 from mcpwatch.demo.beginning import CLUSTER
 from mcpwatch.demo.offer import recorded
 
 _ACCOUNT = "123456789012"
 _ROLES = ("eks-demo-role", "eks-node-role", "shop-api-role")
-_GROUPS = ("application", "host", "performance", "dataplane")
 _GUIDE = (
     (
         "pods pending",
@@ -50,49 +48,6 @@ def add_inline_policy(world: World, args: Json) -> Answer:
     world.inline.setdefault(role, []).append(entry)
     data: Json = {"policy_name": name, "role_name": role, "permissions_added": permissions}
     return done(f"Successfully created new inline policy {name} in role {role}", data)
-
-
-def get_cloudwatch_logs(world: World, args: Json) -> Answer:
-    if not world.allow_sensitive:
-        return failed("Access to CloudWatch logs requires --allow-sensitive-data-access flag")
-    cluster, kind, name = args["cluster_name"], args["resource_type"], args["resource_name"]
-    begin, end = _span(world, args)
-    count = min(max(args["limit"], 0), 200)
-    entries = [_entry(end, i, name) for i in range(count, 0, -1)]
-    data = {"resource_type": kind, "resource_name": name, "cluster_name": cluster, "log_type": args["log_type"]}
-    data |= {"log_group": _group(cluster, args["log_type"]), "start_time": _plain(begin), "end_time": _plain(end)}
-    subject = f"{kind} {name} in cluster {cluster}" if kind != "cluster" else f"cluster {cluster}"
-    return done(f"Successfully retrieved {count} log entries for {subject}", data | {"log_entries": entries})
-
-
-def get_cloudwatch_metrics(world: World, args: Json) -> Answer:
-    cluster, metric = args["cluster_name"], args["metric_name"]
-    named = args["dimensions"].get("ClusterName", cluster)
-    if named != cluster:
-        return failed(f"Provided cluster_name '{cluster}' does not match ClusterName dimension '{named}'")
-    begin, end = _span(world, args)
-    period = max(args["period"], 1)
-    count = max(0, min(args["limit"], int((end - begin).total_seconds() // period), 500))
-    points = [
-        {"timestamp": (end - timedelta(seconds=period * i)).isoformat(), "value": _wave(i, metric)}
-        for i in range(1, count + 1)
-    ]
-    data = {"cluster_name": cluster, "metric_name": metric, "namespace": args["namespace"]}
-    data |= {"start_time": _plain(begin), "end_time": _plain(end), "data_points": points}
-    return done(f"Successfully retrieved {count} metric data points for {metric} in cluster {cluster}", data)
-
-
-def get_eks_metrics_guidance(world: World, args: Json) -> Answer:
-    kind = args["resource_type"]
-    if kind not in ("cluster", "node", "pod", "namespace", "service"):
-        return failed(f"Invalid resource_type: {kind}. Must be one of: cluster, node, pod, namespace, service")
-    metrics = [
-        m | {"name": m["name"].replace("pod_", f"{kind}_", 1)} for m in recorded("get_eks_metrics_guidance")["metrics"]
-    ]
-    return done(
-        f"Successfully retrieved {len(metrics)} metrics for resource type {kind}",
-        {"resource_type": kind, "metrics": metrics},
-    )
 
 
 def manage_eks_stacks(world: World, args: Json) -> Answer:
@@ -178,31 +133,6 @@ def invoke_agent_runtime(world: World, args: Json) -> Answer:
     return Answer((json.dumps(told, indent=2),), structured={"result": told})
 
 
-def _span(world: World, args: Json) -> tuple[datetime, datetime]:
-    end = world.now()
-    return end - timedelta(minutes=max(1, min(args["minutes"], 1440))), end
-
-
-def _entry(end: datetime, index: int, name: str | None) -> Json:
-    at = int((end - timedelta(milliseconds=100 * index)).timestamp() * 1000)
-    told: dict[str, Any] = {"log": f"line {index}", "kubernetes": {"pod_name": name or "web"}}
-    return {"@ptr": str(index), "timestamp": str(at), "message": told}
-
-
-def _group(cluster: str, log_type: str) -> str:
-    if log_type in _GROUPS:
-        return f"/aws/containerinsights/{cluster}/{log_type}"
-    return f"/aws/eks/{cluster}/cluster" if log_type == "control-plane" else log_type
-
-
-def _wave(index: int, metric: str) -> float:
-    return round(40 + 25 * math.sin(index / 5 + len(metric)), 2)
-
-
-def _plain(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat()
-
-
 def _no_role(call: str, role: str) -> str:
     return f"An error occurred (NoSuchEntity) when calling the {call} operation: Role {role} not found"
 
@@ -211,9 +141,9 @@ HANDLERS: Mapping[str, Tool] = MappingProxyType(
     {
         "get_policies_for_role": get_policies_for_role,
         "add_inline_policy": add_inline_policy,
-        "get_cloudwatch_logs": get_cloudwatch_logs,
-        "get_cloudwatch_metrics": get_cloudwatch_metrics,
-        "get_eks_metrics_guidance": get_eks_metrics_guidance,
+        "get_cloudwatch_logs": cloudwatch.get_cloudwatch_logs,
+        "get_cloudwatch_metrics": cloudwatch.get_cloudwatch_metrics,
+        "get_eks_metrics_guidance": cloudwatch.get_eks_metrics_guidance,
         "manage_eks_stacks": manage_eks_stacks,
         "get_eks_vpc_config": get_eks_vpc_config,
         "get_eks_insights": get_eks_insights,
