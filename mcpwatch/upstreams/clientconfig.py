@@ -104,6 +104,8 @@ def _http(name: str, entry: _Entry, place: str, environ: Mapping[str, str]) -> U
 
 
 def _stdio(name: str, entry: _Entry, place: str, environ: Mapping[str, str]) -> UpstreamSpec:
+    if "envFile" in entry:
+        raise ConfigError(f"{place} reads an envFile, which the gateway does not", 'Put its variables into "env".')
     env = pick(environ, ()) | _texts(entry.get("env"), f"{place}, env", environ)
     command = _fill(entry.get("command"), f"{place}, command", environ)
     program = shutil.which(command, path=env.get("PATH"))
@@ -113,7 +115,16 @@ def _stdio(name: str, entry: _Entry, place: str, environ: Mapping[str, str]) -> 
     if not isinstance(given, list):
         raise ConfigError(f"{place}: args is not a list", 'Write "args": ["…"].')
     args = [_fill(arg, f"{place}, args", environ) for arg in cast("list[object]", given)]
-    return UpstreamSpec(name=slug(name), kind="stdio", command=(program, *args), env=env, title=name)
+    line = (*_in_folder(entry, place, environ), program, *args)
+    return UpstreamSpec(name=slug(name), kind="stdio", command=line, env=env, title=name)
+
+
+def _in_folder(entry: _Entry, place: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What to put before a command that wants another folder: a shell that changes there and becomes the command."""
+    if "cwd" not in entry:
+        return ()
+    folder = _fill(entry["cwd"], f"{place}, cwd", environ)
+    return ("/bin/sh", "-c", 'cd -- "$1" && shift && exec "$@"', "sh", folder)
 
 
 def _texts(value: object, place: str, environ: Mapping[str, str]) -> dict[str, str]:

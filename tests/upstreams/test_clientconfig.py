@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def test_a_stdio_server_keeps_command_arguments_and_environment(tmp_path: Path) 
     assert spec.env == {"PATH": "/bin", "HOME": "/h", "KEY": "k", "PLAIN": "1"}
 
 
+def test_a_stdio_server_starts_in_the_folder_it_names(tmp_path: Path) -> None:
+    entry = {"command": "sh", "args": ["-c", 'pwd; echo "$0"', "a b"], "cwd": str(tmp_path)}
+    (spec,) = _read({"x": entry})
+    done = subprocess.run(spec.command, env=spec.env, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path}\na b\n"
+
+
 def test_one_server_may_be_picked_and_switched_off_ones_are_left_out() -> None:
     servers: dict[str, Any] = {"a": {"url": "http://h/a"}, "b": {"url": "http://h/b", "disabled": True}}
     assert [spec.name for spec in _read(servers)] == ["a"]
@@ -66,6 +74,7 @@ def test_what_looks_like_a_comment_in_a_text_is_kept() -> None:
         ({"url": "http://h/", "headers": ["X"]}, "not an object"),
         ({"command": "no-such-program"}, "no-such-program"),
         ({"command": "sh", "args": "x"}, "not a list"),
+        ({"command": "sh", "envFile": ".env"}, "envFile"),
         ({}, "command"),
     ],
 )
