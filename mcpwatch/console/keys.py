@@ -44,7 +44,9 @@ KEYS: tuple[Key, ...] = (
     Key("half_up", "ctrl+u,pageup", "half(-1)", "Page up", "half a page up", "Move", _LISTS),
     Key("top", "g,home", "top", "First", "oldest line", "Move", _LISTS),
     Key("bottom", "G,end", "bottom", "Last", "newest line; on Live follow again", "Move", _LISTS),
-    Key("detail", "enter", "detail", "Detail", "everything about the selected line", "Calls", ("live", "audit")),
+    Key(
+        "detail", "enter", "detail", "Detail", "everything about the selected line", "Calls", ("live", "audit", "tools")
+    ),
     Key("back", "escape", "back", "Back", "close what is open; never quits", "Calls"),
     Key("filter", "slash", "filter", "Filter", "show only some calls", "Calls", ("live",)),
     Key("next", "n", "next(1)", "Next", "next call of the same kind", "Calls", ("live",)),
@@ -87,6 +89,16 @@ KEYS: tuple[Key, ...] = (
         "lower the limit, else shrink panel",
         "Change the policy",
         ("live",),
+    ),
+    Key(
+        "allow",
+        "A",
+        "quick('allow')",
+        "Allow tool",
+        "list the selected tool, undo a denial",
+        "Change the policy",
+        ("tools",),
+        True,
     ),
     Key(
         "deny",

@@ -12,9 +12,11 @@ from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.live import LiveScreen
 from mcpwatch.console.orders import ShowRule
 from mcpwatch.console.seat import Seat
+from mcpwatch.console.tools_screen import ToolsScreen
 
 SCREENS: dict[str, Callable[[Ledger], Seat]] = {
     "live": LiveScreen,
+    "tools": ToolsScreen,
     "holds": HoldsScreen,
 }
 """Screens by the name that `keys.KEYS` gives them, in the order of their keys."""
