@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import click
 from mcpwatch.audit import query
 from mcpwatch.audit.export import csv_lines, json_lines
 from mcpwatch.cli.auditoptions import FILTERS, filtered
-from mcpwatch.cli.output import say
+from mcpwatch.cli.output import put_raw, say
 from mcpwatch.errors import ConfigError
 from mcpwatch.filters import parse_filter
 
@@ -28,8 +27,8 @@ def export(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path, as_
     records = query.each(path, parse_filter(" ".join(words)), since_ms)
     lines = csv_lines(records) if as_csv else json_lines(records)
     if out == "-":
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
+        for line in lines:
+            put_raw(line)
     else:
         say(f"{_write(out, lines)} lines in {out}")
 

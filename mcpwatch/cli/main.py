@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -70,9 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result: object = cli.main(
             args=None if arguments is None else list(arguments), prog_name="mcpwatch", standalone_mode=False
         )
+        code = result if isinstance(result, int) else DONE
     except BaseException as fault:
-        return _explained(fault)
-    return result if isinstance(result, int) else DONE
+        code = _explained(fault)
+    _let_go(sys.stdout)
+    _let_go(sys.stderr)
+    return code
 
 
 def _explained(fault: BaseException) -> int:
@@ -82,9 +85,6 @@ def _explained(fault: BaseException) -> int:
         return fault.code if isinstance(fault.code, int) else INTERNAL
     if isinstance(fault, click.Abort | KeyboardInterrupt):
         return _INTERRUPTED
-    if isinstance(fault, BrokenPipeError):
-        _silence()
-        return DONE
     if os.environ.get("MCPWATCH_DEBUG"):
         traceback.print_exception(fault)
     return _said(fault)
@@ -121,7 +121,11 @@ def _usage_hint(fault: click.ClickException) -> str:
     return ""
 
 
-def _silence() -> None:
-    """The reader of stdout went away (`| head`): let nothing complain at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+def _let_go(stream: TextIO) -> None:
+    """When the reader is gone (`| head`, a closed terminal), what is left unwritten must not change the exit code."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

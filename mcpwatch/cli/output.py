@@ -15,12 +15,21 @@ from mcpwatch.errors import ConfigError
 
 def put(text: str) -> None:
     """One line of result. Control characters of foreign text are made visible."""
-    click.echo(printable(text))
+    put_raw(printable(text) + "\n")
+
+
+def put_raw(text: str) -> None:
+    """Result as it is. When its reader has gone (`| head`), the command is done."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise click.exceptions.Exit(0) from None
 
 
 def put_json(value: Any, *, pretty: bool = True) -> None:
     """A result for programs: one object over several lines, or with `pretty` off one line (JSON lines)."""
-    click.echo(json.dumps(value, indent=2 if pretty else None, ensure_ascii=True))
+    put_raw(json.dumps(value, indent=2 if pretty else None, ensure_ascii=True) + "\n")
 
 
 def say(text: str) -> None:

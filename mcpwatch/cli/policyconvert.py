@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import stat
-import sys
 from pathlib import Path
 
 import click
 
 from mcpwatch.cli.options import json_option
-from mcpwatch.cli.output import put_json, say
+from mcpwatch.cli.output import put_json, put_raw, say
 from mcpwatch.cli.policyread import document
 from mcpwatch.errors import ConfigError
 from mcpwatch.files import replace_file
@@ -25,7 +24,7 @@ def convert(source: str, target: str, force: bool, as_json: bool) -> None:
     """Write the policy IN, of whatever dialect, as policy.json to OUT (- for stdout), and say what was lost."""
     text, lost = converted(document(source))
     if target == "-":
-        sys.stdout.write(text)
+        put_raw(text)
     else:
         _write(Path(target), text, force=force)
     if as_json and target != "-":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from mcpwatch.audit import query
 from mcpwatch.cli.options import json_option, place_options
-from mcpwatch.cli.output import put_json, say
+from mcpwatch.cli.output import put_json, put_raw, say
 from mcpwatch.cli.reach import ask
 from mcpwatch.cli.times import since_option
 from mcpwatch.config import Place
@@ -32,9 +31,9 @@ def suggest(upstream: str, as_yaml: bool, since_ms: int, as_json: bool, place: P
     if as_json:
         put_json({"upstream": name, "policy": found.policy, "evidence": found.evidence})
     elif as_yaml:
-        sys.stdout.write(found.yaml())
+        put_raw(found.yaml())
     else:
-        sys.stdout.write(found.json())
+        put_raw(found.json())
         for pointer, reason in found.evidence.items():
             say(f"{pointer or '(all)'}: {reason}")
 

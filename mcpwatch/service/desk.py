@@ -89,7 +89,7 @@ class Desk:
         }
 
     def counters(self) -> Sequence[Mapping[str, Any]]:
-        """Those nearest to their limit first, at most a thousand: with a counter per argument there may be many more."""
+        """Those nearest to their limit first, at most a thousand: a scope of arguments can have very many."""
         now = self.now_ms()
         states = [(s, judge.upstream) for judge in self.policies.judges() for s in judge.engine.counters(now)]
         nearest = heapq.nlargest(_SHOWN_COUNTERS, states, key=_fullness)

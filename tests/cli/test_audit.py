@@ -6,11 +6,12 @@ import csv
 import json
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Home
+from tests.cli.running import Home, command
 
 POLICY = {
     "version": "1",
@@ -86,3 +87,12 @@ def test_suggest_prints_a_policy_that_allows_what_was_allowed(recorded: Home) ->
         recorded.run("policy", "check", recorded.write("s.yaml", recorded.run("policy", "suggest", "--yaml").out)).code
         == 0
     )
+
+
+def test_a_reader_that_goes_away_is_no_fault(recorded: Home) -> None:
+    line = " ".join(f"'{word}'" for word in command("audit", "search"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, env=recorded.env, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -84,7 +84,7 @@ def test_a_folder_is_no_policy(run: Run, tmp_path: Path) -> None:
 
 
 def test_explain_says_the_decision_and_each_step(run: Run, tmp_path: Path) -> None:
-    policy: Any = {"version": "1", "default": "deny", "tools": {"t": {"deny_if": [{"conditions": []}]}}}
+    policy = '{"version": "1", "default": "deny", "tools": {"t": {"deny_if": [{"conditions": []}]}}}'
     done = run("policy", "explain", written(tmp_path, "p.json", policy), "--tool", "t")
     assert done.code == 0
     assert done.out.startswith("DENY")

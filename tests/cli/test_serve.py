@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ALLOW, Home, Serving, echo, eventually
+from tests.cli.running import ALLOW, Home, Serving, command, echo, eventually
 
 LIMITED = {
     "version": "1",
@@ -318,3 +319,20 @@ def _processes_with(marker: str) -> list[str]:
         if marker in line and "mcpwatch" not in line and sys.executable in line:
             found.append(line)
     return found
+
+
+def test_it_goes_on_when_its_terminal_disappears(home: Home) -> None:
+    policy = home.write("policy.json", ALLOW)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(home.root)
+        more = ("--policy", policy, "--listen", "127.0.0.1:0", "--log-level", "debug")
+        os.execve(sys.executable, command("serve", "--upstream", echo(), *more), home.env)
+    seen = b""
+    while b'"ready"' not in seen:
+        seen += os.read(terminal, 65536)
+    os.close(terminal)
+    home.write("policy.json", {"version": "1", "default": "deny", "tools": {}})
+    eventually(lambda: home.run("status", "--json").json["audit"]["rows"] > 2)
+    assert home.run("stop").code == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
