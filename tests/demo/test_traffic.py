@@ -106,7 +106,9 @@ async def test_the_runaway_is_deaf_and_the_patient_one_waits() -> None:
     )
     seen.refuse = lambda _: refusal
     async with _serving(seen) as port, _traffic(port, "runaway", "patient"):
-        await seen.until(lambda: sum(call[1] == "loop-agent" for call in seen.calls) >= 20)
+        await seen.until(lambda: any(call[1] == "patient-agent" for call in seen.calls))
+        before = len(seen.calls)
+        await seen.until(lambda: len(seen.calls) >= before + 20)
     assert sum(call[1] == "patient-agent" for call in seen.calls) == 1
     assert {call[3] for call in seen.calls} == {"invoke_agent_runtime"}
 
