@@ -69,7 +69,7 @@ def _entry_of(document: PolicyDocument, name: str) -> ToolEntry | None:
 
 
 def _is_denied(entry: ToolEntry) -> bool:
-    return entry.mode == "enforce" and any(not rule.conditions and rule.mode == "enforce" for rule in entry.deny_if)
+    return entry.mode == "enforce" and any(rule.always for rule in entry.deny_if)
 
 
 def _entry(title: str, before: tuple[str, ToolEntry], after: tuple[str, ToolEntry]) -> Iterator[str]:

@@ -47,6 +47,11 @@ class Rule:
     timeout_ms: int | None = None
     span: Span = Span()
 
+    @property
+    def always(self) -> bool:
+        """Whether it decides every call: it has no conditions and is enforced."""
+        return not self.conditions and self.mode == "enforce"
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -112,7 +112,7 @@ class _Lint:
         elif self._document.default == "allow" and not has_rules(entry) and not has_rules(all_tools):
             message = f'"{name}" has no rule, and default is "allow": this entry changes nothing'
             yield warning(entry.span, pointer, message)
-        if not self._is_hidden(name) and not any(map(lintrules.is_always, (*entry.deny_if, *all_tools.deny_if))):
+        if not self._is_hidden(name) and not any(rule.always for rule in (*entry.deny_if, *all_tools.deny_if)):
             yield from self._unlimited(name, entry, pointer)
 
     def _unlimited(self, name: str, entry: ToolEntry, pointer: str) -> Iterator[Problem]:

@@ -27,11 +27,6 @@ def remarks(entry: ToolEntry, all_tools: ToolEntry, pointer: str, schema: Schema
     yield from _limits(entry.limits, pointer)
 
 
-def is_always(rule: Rule) -> bool:
-    """A rule without conditions that is enforced: it decides every call."""
-    return not rule.conditions and rule.mode == "enforce"
-
-
 def _rules(entry: ToolEntry, key: str) -> tuple[Rule, ...]:
     return {"require": entry.require, "deny_if": entry.deny_if, "approve_if": entry.approve_if}[key]
 
@@ -154,7 +149,7 @@ def _key(value: Json) -> str:
 
 def _behind_denial(entry: ToolEntry, all_tools: ToolEntry, pointer: str) -> Iterator[Problem]:
     """Approvals and limits of a tool that is denied altogether."""
-    if entry.mode == "observe" or not any(map(is_always, (*entry.deny_if, *all_tools.deny_if))):
+    if entry.mode == "observe" or not any(rule.always for rule in (*entry.deny_if, *all_tools.deny_if)):
         return
     message = "never decides: every call is denied before"
     for at, rule in enumerate(entry.approve_if):

@@ -123,7 +123,7 @@ class _Reader:
             default=self._default(found.get("default"), root),
             tools=tools,
             all_tools=all_tools,
-            hide=(*self._names(found.get("hide"), "/hide"), *self._hidden),
+            hide=tuple(dict.fromkeys((*self._names(found.get("hide"), "/hide"), *self._hidden))),
             mode=fields.choice(self._report, found.get("mode"), "/mode", MODES) or "enforce",
             resources=self._name_rule(found.get("resources"), "/resources"),
             prompts=self._name_rule(found.get("prompts"), "/prompts"),

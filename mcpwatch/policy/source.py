@@ -80,8 +80,7 @@ class Report:
         return len(self._errors) >= MAX_PROBLEMS
 
     def warn(self, offset: int, pointer: str, message: str) -> None:
-        if len(self._warnings) < MAX_PROBLEMS:
-            self._warnings.append(Problem(*self.source.place(offset), pointer, visible(message), "warning"))
+        self._warnings.append(Problem(*self.source.place(offset), pointer, visible(message), "warning"))
 
     def fatal(self, offset: int, message: str) -> PolicyError:
         """A fault of syntax: nothing behind it can be read. To be raised by the caller."""

@@ -9,19 +9,14 @@ import json
 
 from mcpwatch.policy.jsontext import read_json
 from mcpwatch.policy.source import Node, Report, Source
-from mcpwatch.policy.values import PolicyError
 from mcpwatch.policy.writer import layout
 
 
 class JsonText:
-    """One JSON text, its tree, and the layout its author uses. Raises ValueError for what is not JSON."""
+    """One JSON text, its tree, and the layout its author uses. Raises PolicyError for what is not JSON."""
 
     def __init__(self, text: str) -> None:
-        report = Report(Source(text))
-        try:
-            self.root = read_json(text, report)
-        except PolicyError as error:
-            raise ValueError(f"the text is not JSON: {error}") from None
+        self.root = read_json(text, Report(Source(text)))
         self.text = text
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._spread = "\n" in text[self.root.start : self.root.end]
@@ -41,7 +36,7 @@ class JsonText:
     def add_member(self, node: Node, key: str, value: object, before: str | None = None) -> str:
         """An object with one more member, the last one or in front of the member `before`."""
         name = json.dumps(key, ensure_ascii=False) + ": "
-        found = _member(node, before)
+        found = member(node, before)
         if found is None:
             return self._insert_last(node, name, value)
         if not self._leads(found.key):
@@ -113,8 +108,15 @@ def _children(node: Node) -> list[Node]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-def _member(node: Node, key: str | None) -> Node | None:
-    return node.value.get(key) if key is not None and isinstance(node.value, dict) else None
+def member(node: Node | None, key: str | None) -> Node | None:
+    """A member of an object, None when there is none or no object."""
+    return node.value.get(key) if node is not None and key is not None and isinstance(node.value, dict) else None
+
+
+def items(node: Node | None, key: str) -> list[Node]:
+    """The entries of a list that is a member of an object, [] when there is none."""
+    found = member(node, key)
+    return found.value if found is not None and isinstance(found.value, list) else []
 
 
 def _begin(node: Node) -> int:

@@ -94,8 +94,8 @@ class _Yaml:
             self._alias(event)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event)
-        elif isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
+        else:
+            self._scalar(cast(yaml.ScalarEvent, event))
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if self._key_comes():

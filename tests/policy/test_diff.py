@@ -120,12 +120,12 @@ def test_the_order_of_patterns_is_told() -> None:
 
 
 def test_the_top_of_the_policy_is_told() -> None:
-    a = policy(mode="observe", prompts="deny", redact=["args.a"])
+    a = policy(mode="observe", prompts="deny", redact=["args.a", "args.c"])
     b = policy(
         default="allow",
         tools={"t": {}},
         approvals={"timeout": "1m", "remember": "1h"},
-        redact=["args.b"],
+        redact=["args.c", "args.b"],
         resources={"default": "deny", "allow": ["a", "b"], "deny": ["c"]},
         all_tools={"limits": [TWENTY]},
     )

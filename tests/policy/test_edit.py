@@ -317,3 +317,74 @@ def test_the_diff_shows_lines_and_places() -> None:
     lines = edit.diff(SEED, edit.set_limit(SEED, "invoke_agent_runtime", 0, 7))
     assert lines[2].startswith("@@ -7,")
     assert [line for line in lines[3:] if line[0] in "+-"] == ['-          "max": 10,', '+          "max": 7,']
+
+
+def entry_after(tool: object, *edits: str) -> Object:
+    """The entry of `t` as it is written after some edits."""
+    text = policy(tool)
+    for name in edits:
+        text = getattr(edit, name)(text, "t")
+    return json.loads(text)["tools"]["t"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "then"),
+    [
+        ({"action": "allow"}, "deny_tool", {"action": "deny"}),
+        ({"action": "require_approval"}, "deny_tool", {"action": "deny"}),
+        ({"action": "deny"}, "deny_tool", {"action": "deny"}),
+        ({"action": "hide"}, "deny_tool", {"action": "hide"}),
+        ({"action": "hide"}, "hide_tool", {"action": "hide"}),
+        ({"action": "deny"}, "allow_tool", {"action": "allow"}),
+        ({"action": "hide"}, "allow_tool", {"action": "allow"}),
+        ({"action": "require_approval"}, "allow_tool", {"action": "require_approval"}),
+        ({"action": "allow"}, "require_approval", {"action": "require_approval"}),
+        ({"action": "require_approval"}, "require_approval", {"action": "require_approval"}),
+        ({"deny_if": [{"conditions": NOTHING}] * 3}, "allow_tool", {"deny_if": NOTHING}),
+        (
+            {"deny_if": [{"conditions": NOTHING, "mode": "observe"}, {"conditions": NOTHING}]},
+            "allow_tool",
+            {"deny_if": [{"conditions": NOTHING, "mode": "observe"}]},
+        ),
+        (
+            {"rules": [{"rate_limit": "1/minute"}, {"action": "deny"}, {"action": "allow"}]},
+            "allow_tool",
+            {"rules": [{"rate_limit": "1/minute"}, {"action": "allow"}]},
+        ),
+        (
+            {"rules": [{"action": "deny", "mode": "observe"}]},
+            "allow_tool",
+            {"rules": [{"action": "deny", "mode": "observe"}]},
+        ),
+    ],
+)
+def test_each_form_is_changed_in_its_own_words(tool: object, name: str, then: object) -> None:
+    assert entry_after(tool, name) == then
+
+
+def test_limits_of_each_form_are_set_in_their_own_words() -> None:
+    def after(tool: object, counter: str) -> Object:
+        return json.loads(edit.set_limit(policy(tool), "t", counter, 3))["tools"]["t"]
+
+    assert after({"rate_limit": "10/5m"}, "t._rate_300s") == {"rate_limit": "3/5m"}
+    assert after({"rate_limit": {"window": 60, "max": 1}}, "t._rate_minute") == {"rate_limit": {"window": 60, "max": 3}}
+    assert after({"rules": [{"rate_limit": "1/day"}]}, "t._rate_day") == {"rules": [{"rate_limit": "3/day"}]}
+
+
+def test_what_is_denied_altogether_cannot_be_held() -> None:
+    for text in (
+        policy({"action": "deny"}),
+        policy(hide=["t"]),
+        policy(all_tools={"deny_if": [{"conditions": NOTHING}]}),
+    ):
+        with pytest.raises(ValueError, match="t is denied altogether; allow it first"):
+            edit.require_approval(text, "t")
+
+
+def test_rules_and_limits_do_not_open_a_tool_that_is_denied_by_default() -> None:
+    with pytest.raises(ValueError, match="would allow it"):
+        edit.add_limit(SEED, "x", "c", "minute", 1)
+    with pytest.raises(ValueError, match="would allow it"):
+        edit.add_rule(SEED, "x", "require", {"conditions": NOTHING})
+    assert edit.deny_tool(SEED, "x") == SEED
+    assert meaning(edit.add_rule(SEED, "x", "approve_if", {"conditions": NOTHING}))["tools"]["x"]

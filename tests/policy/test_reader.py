@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -479,3 +480,19 @@ def test_ten_thousand_tools_keep_their_order() -> None:
     document = read(json.dumps({"version": "1", "default": "deny", "tools": tools}))
     assert list(document.tools) == list(tools)
     assert document.tools["t9999"].limits[0].counter == "c9999"
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was() -> None:
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read(policy())
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert faults("{")
+    assert gc.isenabled()
+
+
+def test_a_tool_hidden_in_two_ways_is_hidden_once() -> None:
+    assert read(policy({"action": "hide"}, hide=["t"])).hide == ("t",)
