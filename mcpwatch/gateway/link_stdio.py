@@ -16,11 +16,13 @@ from mcpwatch.gateway import link_stdio_answers as answers
 from mcpwatch.gateway import link_stdio_inbound as inbound
 from mcpwatch.gateway.link import Answer, Request, UpstreamError
 from mcpwatch.gateway.link_stdio_keeper import Keeper
+from mcpwatch.gateway.link_stdio_mirrored import Mirror, contradiction, mirrors_of
 from mcpwatch.gateway.link_stdio_pool import Pool, PoolLimits
 from mcpwatch.gateway.link_stdio_probe import House, open_house
 from mcpwatch.gateway.link_stdio_shared import Shared
 from mcpwatch.gateway.process import Child, Command
 from mcpwatch.gateway.remedies import remedy_for
+from mcpwatch.gateway.wire import HEADER_MISMATCH, Message
 from mcpwatch.policy.values import Json
 
 START_TIMEOUT_MS = 60_000
@@ -71,7 +73,7 @@ class StdioLink:
         self._house: House | None = None
         self._shared: Shared | None = None
         self._versions: tuple[str, ...] = ()
-        self._schemas: dict[str, Any] = {}
+        self._mirrors: dict[str, tuple[Mirror, ...]] = {}
         self._ready = asyncio.Event()
         self._fault = UpstreamError("the server is not started")
         self._faults = 0
@@ -107,7 +109,7 @@ class StdioLink:
         if self._house is None:
             raise self._fault
         tools = await self._house.own.tools()
-        self._schemas = {str(tool.get("name")): tool.get("inputSchema") for tool in tools}
+        self._mirrors = {str(tool.get("name")): mirrors_of(tool.get("inputSchema")) for tool in tools}
         return tools
 
     async def stop(self) -> None:
@@ -134,16 +136,16 @@ class StdioLink:
             if message.method == "notifications/cancelled":
                 shared.cancel(request.caller_key, message.params.get("requestId"))
             return inbound.check_notification(request, self._versions) or answers.empty(202)
-        refusal = inbound.check(request, message, self._versions) or await self._check_parameters(request)
+        refusal = inbound.check(request, message, self._versions)
+        if refusal is None and self._contradiction(request, message):
+            await self.tools()  # a refusal counts only against the tool list of this moment
+            if fault := self._contradiction(request, message):
+                refusal = inbound.refusal(message, HEADER_MISMATCH, fault)
         return refusal or await shared.ask(request, message)
 
-    async def _check_parameters(self, request: Request) -> Answer | None:
-        """A refusal counts only against the tool list of this moment."""
-        message = request.message
-        if message is None or inbound.check_parameters(request, message, self._schemas) is None:
-            return None
-        await self.tools()
-        return inbound.check_parameters(request, message, self._schemas)
+    def _contradiction(self, request: Request, message: Message) -> str:
+        mirrors = self._mirrors.get(str(message.params.get("name")), ()) if message.method == "tools/call" else ()
+        return contradiction(mirrors, message.params.get("arguments"), request.headers) if mirrors else ""
 
     async def _until_ready(self) -> None:
         """Wait for a first restart; when that failed too, say so at once."""

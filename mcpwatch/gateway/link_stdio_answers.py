@@ -13,6 +13,16 @@ from mcpwatch.policy.values import Json
 UNSUPPORTED_VERSION = -32022
 REQUEST_CANCELLED = -32800
 SESSION = b"mcp-session-id"
+# The HTTP status of a modern JSON-RPC error, as the SDKs give it; 200 for every other code.
+STATUS_OF_ERROR = {
+    -32700: 400,
+    -32600: 400,
+    -32602: 400,
+    -32020: 400,
+    -32021: 400,
+    UNSUPPORTED_VERSION: 400,
+    -32601: 404,
+}
 _JSON: Headers = [(b"content-type", b"application/json")]
 _SSE: Headers = [
     (b"content-type", b"text/event-stream"),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
-
 from mcpwatch.gateway import link_stdio_answers as answers
 from mcpwatch.gateway import link_stdio_codec as codec
 from mcpwatch.gateway import replies
@@ -43,7 +41,7 @@ class Exchange:
 
     @property
     def status(self) -> int:
-        return 200 if self.error_code is None else ERROR_CODE_HTTP_STATUS.get(self.error_code, 200)
+        return 200 if self.error_code is None else answers.STATUS_OF_ERROR.get(self.error_code, 200)
 
 
 class Shared:
