@@ -48,7 +48,8 @@ KEYS: tuple[Key, ...] = (
         "detail", "enter", "detail", "Detail", "everything about the selected line", "Calls", ("live", "audit", "tools")
     ),
     Key("back", "escape", "back", "Back", "close what is open; never quits", "Calls"),
-    Key("filter", "slash", "filter", "Filter", "show only some calls", "Calls", ("live",)),
+    Key("filter", "slash", "filter", "Filter", "show only some calls", "Calls", ("live", "audit")),
+    Key("refresh", "r", "refresh", "Refresh", "search again", "Calls", ("audit",)),
     Key("next", "n", "next(1)", "Next", "next call of the same kind", "Calls", ("live",)),
     Key("previous", "N", "next(-1)", "Previous", "previous call of the same kind", "Calls", ("live",)),
     Key("follow", "f", "follow", "Follow", "scroll with new calls", "Calls", ("live",)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.app import App
 
+from mcpwatch.console.audit_screen import AuditScreen
 from mcpwatch.console.holds_screen import HoldsScreen
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.live import LiveScreen
@@ -17,6 +18,7 @@ from mcpwatch.console.tools_screen import ToolsScreen
 SCREENS: dict[str, Callable[[Ledger], Seat]] = {
     "live": LiveScreen,
     "tools": ToolsScreen,
+    "audit": AuditScreen,
     "holds": HoldsScreen,
 }
 """Screens by the name that `keys.KEYS` gives them, in the order of their keys."""

@@ -1,0 +1,186 @@
+"""Everything that was recorded, searched with the same filter language as the live list."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from textual import on, work
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from mcpwatch.console.archive import PAGE, Archive
+from mcpwatch.console.callorders import CallOrders
+from mcpwatch.console.detail import DetailPanel, DetailScreen
+from mcpwatch.console.draw import title
+from mcpwatch.console.filterbar import FilterBar
+from mcpwatch.console.keys import bindings
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.ring import Call
+from mcpwatch.console.safe import safe, shorten
+from mcpwatch.console.seat import Seat, app_of, host
+from mcpwatch.console.stream import CallStream
+from mcpwatch.console.wire import tables
+from mcpwatch.errors import ConfigError
+
+
+class ArchiveList(CallStream):
+    """The list of Live over found records; asks for older ones when the operator goes above the first."""
+
+    class Older(Message):
+        """The operator wants to see what was before."""
+
+    def action_up(self) -> None:
+        self._maybe_older()
+        super().action_up()
+
+    def action_half(self, direction: int) -> None:
+        if direction < 0:
+            self._maybe_older()
+        super().action_half(direction)
+
+    def action_top(self) -> None:
+        super().action_top()
+        self.post_message(self.Older())
+
+    def _maybe_older(self) -> None:
+        if self.cursor is not None and self.view.line_of(self.cursor) == 0:
+            self.post_message(self.Older())
+
+
+class AuditScreen(CallOrders, Seat):
+    """A line that says what is shown, the list, the detail below."""
+
+    seat = "audit"
+    footer = ("filter", "detail", "copy", "rule", "refresh")
+    BINDINGS = bindings(("filter", "detail", "copy", "rule", "back", "refresh"))
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._live = ledger
+        self._archive = Archive()
+        self._title = Static(markup=False, id="audit-title")
+        self._list = ArchiveList(self._archive.ledger, id="main")
+        self._filter = FilterBar()
+        self._hint = Static(markup=False, id="audit-hint")
+        self._below = DetailPanel(id="detail-below")
+        self._asked = False
+
+    def body(self) -> Iterable[Widget]:
+        yield Vertical(self._title, self._list, self._hint, self._filter, self._below, id="audit")
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if not self._asked:
+            self._search(self._filter.text)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._tell)
+
+    def target(self) -> Call | None:
+        return self._list.hold_still()
+
+    def selected_call(self) -> Call | None:
+        return self._list.selected
+
+    def look_changed(self) -> None:
+        self._list.repaint()
+        super().look_changed()
+
+    def action_filter(self) -> None:
+        self._filter.open()
+
+    def action_refresh(self) -> None:
+        """Search again, for what was recorded since."""
+        self._search(self._filter.text)
+
+    def action_detail(self) -> None:
+        """The selected call, whole; again: on the whole screen."""
+        call = self.target()
+        if call is None:
+            return
+        if self.has_class("-narrow") or self.has_class("-low") or self.has_class("-detail"):
+            app_of(self).push_screen(DetailScreen(call))
+        else:
+            self.add_class("-detail")
+            self.call_after_refresh(self._moved)
+
+    def action_back(self) -> None:
+        if self.has_class("-detail"):
+            self.remove_class("-detail")
+        elif self._filter.text:
+            self._filter.clear()
+        self._list.focus()
+
+    @on(CallStream.Moved)
+    def _moved(self) -> None:
+        self._below.tell(self._list.selected)
+
+    @on(FilterBar.Changed)
+    def _filtered(self, event: FilterBar.Changed) -> None:
+        if event.done:
+            self._search(self._filter.text)
+            self._list.focus()
+
+    @on(ArchiveList.Older)
+    def _wants_older(self) -> None:
+        if len(self._archive) and not self._archive.whole:
+            self._older()
+
+    @work(exclusive=True, group="audit")
+    async def _search(self, text: str) -> None:
+        rows = await self._ask(text, 0)
+        if rows is None:
+            return
+        self._asked = True
+        self._archive.begin(text, rows)
+        self._list.cursor = None
+        self._list.following = True
+        self._list.catch_up()
+        self._moved()
+        self._tell()
+
+    @work(exclusive=True, group="audit")
+    async def _older(self) -> None:
+        rows = await self._ask(self._archive.filter, self._archive.before_seq)
+        if rows is None:
+            return
+        here = self._list.selected
+        self._archive.older(rows)
+        self._list.catch_up()
+        again = self._archive.named(here.call_id) if here is not None else None
+        if again is not None:
+            self._list.select(again.number)
+        self._tell()
+
+    async def _ask(self, text: str, before_seq: int) -> list[dict[str, object]] | None:
+        try:
+            return tables((await host(self).desk.search(text, 0, before_seq, PAGE)).get("rows"))
+        except ConfigError as fault:
+            host(self).say(fault.message, error=True)
+            return None
+
+    def _tell(self) -> None:
+        width = self.size.width
+        archive = self._archive
+        if not len(archive):
+            note = "nothing matches" if archive.filter else "nothing recorded yet"
+        else:
+            days = f"{_moment(archive.first_at_ms)} – {_moment(archive.last_at_ms)} UTC"
+            count = f"{len(archive):,}{'' if archive.whole else ' newest'}"
+            note = f"{count} · {days}" if width >= 70 else count
+        if archive.filter:
+            note += f" · {shorten(safe(archive.filter, 200), 40)}"
+        self._title.update(title("AUDIT", note, width, focused=True))
+        words = f" {shlex.quote(safe(archive.filter, 200))}" if archive.filter else ""
+        older = "" if archive.whole else "k at the top: older   "
+        line = f" {older}/ until:14:02 jumps   mcpwatch audit export{words} > calls.jsonl"
+        self._hint.update(Content.styled(shorten(line, width - 1), "$muted"))
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
