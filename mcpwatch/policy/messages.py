@@ -49,10 +49,11 @@ def _json(value: Json) -> str:
         return "{" + ", ".join(f"{_json(key)}: {_json(value[key])}" for key in list(value)[:LONGEST_VALUE]) + "}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return _number(value)
+    return number_words(value)
 
 
-def _number(value: int | float) -> str:
+def number_words(value: int | float) -> str:
+    """A number as JSON writes it, or how big it is when that would fill the line."""
     if isinstance(value, int) and value.bit_length() > 4 * LONGEST_VALUE:
         return f"a number of {value.bit_length():,} bits"
     return repr(value)

@@ -7,7 +7,7 @@ from typing import Any
 from mcpwatch.policy.amounts import Exact, plain
 from mcpwatch.policy.compiled import CompiledLimit, CompiledRule
 from mcpwatch.policy.conditions import MISSING, Args, compile_path
-from mcpwatch.policy.messages import condition_text, value_text
+from mcpwatch.policy.messages import condition_text, number_words, value_text
 from mcpwatch.policy.values import Step
 
 
@@ -25,12 +25,12 @@ def _met(value: Any) -> str:
 
 def counted(limit: CompiledLimit, whose: str, used: Exact, amount: Exact) -> Step:
     """The step of a limit that has room."""
-    return Step("limits", limit.id, "pass", f"{_use(limit, whose, used)}, {plain(used + amount)} with this call")
+    return Step("limits", limit.id, "pass", f"{_use(limit, whose, used)}, {_shown(used + amount)} with this call")
 
 
 def spent(limit: CompiledLimit, whose: str, used: Exact, amount: Exact) -> str:
     """Why a limit has no room."""
-    return f"{_use(limit, whose, used)}, this call asks for {plain(amount)}"
+    return f"{_use(limit, whose, used)}, this call asks for {_shown(amount)}"
 
 
 def bad_amount(limit: CompiledLimit) -> str:
@@ -38,6 +38,10 @@ def bad_amount(limit: CompiledLimit) -> str:
     return f"{limit.counter}: the amount is not a number of 0 or more"
 
 
+def _shown(amount: Exact) -> str:
+    return number_words(plain(amount))
+
+
 def _use(limit: CompiledLimit, whose: str, used: Exact) -> str:
     scope = f"{limit.limit.scope} {whose}" if whose else limit.limit.scope
-    return f"{limit.counter}: {plain(used)} of {limit.max} used per {limit.limit.window.text} for {scope}"
+    return f"{limit.counter}: {_shown(used)} of {limit.max} used per {limit.limit.window.text} for {scope}"

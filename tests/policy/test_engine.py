@@ -222,6 +222,13 @@ def test_what_goes_wrong_inside_denies() -> None:
     assert outcome(engine.explain(call(x=1), NOON_MS)) == ("deny", "/internal")
 
 
+def test_an_amount_of_thousands_of_digits_is_counted_and_not_spelled_out() -> None:
+    engine = engine_of({"t": {"limits": [limit(1, increment_from="args.n")]}})
+    decision = engine.admit(call(n=10**6_000), NOON_MS)
+    assert outcome(decision) == ("deny", "/tools/t/limits/r")
+    assert decision.reason.endswith("this call asks for a number of 19,932 bits")
+
+
 def test_a_text_that_is_no_unicode_is_denied_where_a_regex_looks_at_it() -> None:
     engine = engine_of({"t": {"deny_if": [rule(("args.x", "regex", "rm"))]}})
     assert outcome(engine.admit(call(x="r\ud800m"), NOON_MS)) == ("deny", "/internal")
