@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rich.text import Text
-from textual import on, work
+from textual import events, on, work
 from textual.app import App
 from textual.command import Provider
 from textual.content import Content
@@ -34,6 +34,7 @@ from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.link import Link
 from mcpwatch.console.orders import AnswerHold, QuickEdit, ShowRule
 from mcpwatch.console.palette import ConsoleCommands
+from mcpwatch.console.pump import Pump
 from mcpwatch.console.safe import ControlFilter, safe, safe_lines
 from mcpwatch.console.seat import Seat
 from mcpwatch.console.theme import Look, Wardrobe, look_variables, textual_theme
@@ -41,12 +42,6 @@ from mcpwatch.errors import ConfigError
 
 SMALLEST = (60, 15)
 """Columns and lines below which the console only says that it needs more."""
-
-_BEAT_MS = 250
-"""Panels are drawn this often while something happens, else once a second; only what streams is drawn every frame."""
-
-_RUSH = 40
-"""More events than this in a frame and every third one is drawn: nobody can read faster, and it costs a third."""
 
 Ending = Literal["stop", "leave"]
 
@@ -93,11 +88,10 @@ class ConsoleApp(App[str]):
         self.zone = settings.zone
         self.keymap_user: dict[str, str] = {}
         self._themes = 0
-        self._beat = (0, 0, False)
-        self._frame = self._arrived = 0
         self._border = ControlFilter()
         super().__init__(ansi_color=True if colourless else None)
         self.link = Link(desk)
+        self.pump = Pump(self.link, self.ledger, settings.now_ms, lambda: self.seat)
         self.animation_level = "none"
 
     @property
@@ -128,7 +122,7 @@ class ConsoleApp(App[str]):
             self.add_mode(name, lambda make=make: make(self.ledger))  # pyright: ignore[reportUnknownMemberType]
         self.switch_mode("live")
         self._listen()
-        self.set_interval(1 / (self.settings.frames or _frames()), self.frame)
+        self.set_interval(1 / (self.settings.frames or _frames()), self.pump.frame)
         self.set_interval(1.0, self._look_for_themes)
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.exit, "leave")
@@ -138,32 +132,6 @@ class ConsoleApp(App[str]):
         async with asyncio.TaskGroup() as group:
             group.create_task(self.link.run())
             group.create_task(self.link.poll_status())
-
-    def frame(self) -> None:
-        """Take what arrived since the last frame and let the screen in view draw it."""
-        pending, ledger = self.link.pending, self.ledger
-        self._arrived += len(pending)
-        while pending:
-            ledger.fold(pending.popleft())
-        self._frame += 1
-        if self._arrived > _RUSH and self._frame % 3:
-            return
-        news, self._arrived = self._arrived > 0, 0
-        ledger.tick(self.settings.now_ms())
-        self._draw(news=news)
-        ledger.changed.clear()
-
-    def _draw(self, *, news: bool) -> None:
-        ledger = self.ledger
-        beat = (ledger.now_ms // _BEAT_MS if news else self._beat[0], ledger.now_ms // 1000, self.link.up)
-        seat = self.seat
-        if seat is None or not seat.is_mounted or not (news or beat != self._beat):
-            return
-        with self.batch_update():
-            seat.flow(ledger)
-            if beat != self._beat:
-                seat.show(ledger)
-        self._beat = beat
 
     def wear(self, look: Look) -> None:
         """Put on a theme."""
@@ -263,8 +231,8 @@ class ConsoleApp(App[str]):
     async def _rule(self, order: ShowRule) -> None:
         await screens.show_rule(self, order)
 
-    def on_resize(self) -> None:
-        small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
+    def on_resize(self, event: events.Resize) -> None:
+        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
         if small and not isinstance(self.screen, TooSmall):
             self.push_screen(TooSmall())
         elif not small and isinstance(self.screen, TooSmall):

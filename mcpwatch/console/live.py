@@ -148,6 +148,7 @@ class LiveScreen(CallOrders, Seat):
         self._beside.tell(call)
         self._title.say(self.stream, self._filter.text)
         self._peek.follow(call)
+        self._peek.show(self._ledger)
 
     @on(FilterBar.Changed)
     def _filtered(self, event: FilterBar.Changed) -> None:
