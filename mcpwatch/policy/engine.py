@@ -13,7 +13,7 @@ from mcpwatch.policy.amounts import exact
 from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
 from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.decide import SchemaCheck, decide, state_of
-from mcpwatch.policy.messages import INTERNAL, NO_POLICY, denied_by, not_permitted
+from mcpwatch.policy.messages import INTERNAL, NO_POLICY, denied_by, name_words, not_permitted
 from mcpwatch.policy.schemas import compile_schema
 from mcpwatch.policy.scopes import scope_kind
 from mcpwatch.policy.values import Charge, CounterState, Decision, Step, ToolCall
@@ -111,7 +111,7 @@ class Engine:
         return self._judge("Prompt", "/prompts", name)
 
     def _judge(self, kind: str, rule: str, name: str) -> Decision:
-        message = f'{kind} "{name}" is not permitted by policy'
+        message = f'{kind} "{name_words(name)}" is not permitted by policy'
         policy = self._policy
         if policy is None:
             return _deny(NO_POLICY, "no policy is in force", message, "")

@@ -6,6 +6,7 @@ from mcpwatch.policy.document import Condition, Limit
 from mcpwatch.policy.values import Json
 
 LONGEST_VALUE = 80
+LONGEST_NAME = 512
 
 NO_POLICY = "(no policy)"
 HIDDEN = "(hidden)"
@@ -16,7 +17,12 @@ INTERNAL = "/internal"
 
 def not_permitted(tool: str) -> str:
     """The same for hidden and for absent tools, so that an agent cannot tell them apart."""
-    return f'Tool "{tool}" is not permitted by policy'
+    return f'Tool "{name_words(tool)}" is not permitted by policy'
+
+
+def name_words(name: str) -> str:
+    """A name as the agent gave it, cut when it is longer than any name."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def denied_by(rule: str) -> str:
