@@ -107,7 +107,7 @@ class StdioLink:
         """The whole tool list, asked on the gateway's own process. Raises UpstreamError."""
         await self._until_ready()
         if self._house is None:
-            raise self._fault
+            raise UpstreamError(self._fault.error, self._fault.remedy)
         tools = await self._house.own.tools()
         self._mirrors = {str(tool.get("name")): mirrors_of(tool.get("inputSchema")) for tool in tools}
         return tools

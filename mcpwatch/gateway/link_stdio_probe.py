@@ -16,7 +16,7 @@ from mcpwatch.gateway.link_stdio_codec import Said
 from mcpwatch.gateway.link_stdio_own import MODERN_VERSION, Own
 from mcpwatch.gateway.process import Child
 
-SILENCE_MS = 10_000
+SILENCE_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,6 @@ async def open_house(start: Callable[[], Awaitable[Child]]) -> House:
     child, own = await _opened(start)
     try:
         versions = await _discover(own)
-        if versions is None:
-            await _initialize(own)
     except UpstreamError as fault:
         await child.stop()
         if own.version or fault.remedy:
@@ -43,13 +41,13 @@ async def open_house(start: Callable[[], Awaitable[Child]]) -> House:
     except BaseException:
         await child.stop()
         raise
-    return House(child, own, versions or ())
+    return House(child, own, versions)
 
 
 async def _open_legacy(start: Callable[[], Awaitable[Child]]) -> House:
     child, own = await _opened(start)
     try:
-        await _initialize(own)
+        await _shake_hands(own.initialize(), own)
     except BaseException:
         await child.stop()
         raise
@@ -64,42 +62,34 @@ async def _opened(start: Callable[[], Awaitable[Child]]) -> tuple[Child, Own]:
     return child, own
 
 
-async def _discover(own: Own) -> tuple[str, ...] | None:
-    """The modern versions, or None when the server is of the handshake era."""
-    said = await _first_answer(own, MODERN_VERSION)
+async def _discover(own: Own) -> tuple[str, ...]:
+    """The modern versions; () when the server is of the handshake era, and then hands were shaken."""
+    probe, handshake = own.ask("server/discover", version=MODERN_VERSION), None
+    done, _ = await asyncio.wait({probe}, timeout=SILENCE_MS / 1000)
+    if not done:  # it is slow to start, or ignores what comes before `initialize`: whichever it answers decides
+        handshake = own.initialize()
+        await asyncio.wait({probe, handshake}, return_when=asyncio.FIRST_COMPLETED)
+        if not probe.done() and handshake.result().error_code is None:
+            _settle_legacy(own, _part(handshake.result().obj, "result"))
+            return ()
+    versions = await _versions(own, await probe)
+    if versions:
+        own.version = versions[-1]
+    else:
+        await _shake_hands(handshake or own.initialize(), own)
+    return versions
+
+
+async def _versions(own: Own, said: Said) -> tuple[str, ...]:
     if said.error_code == UNSUPPORTED_VERSION:
         mutual = _modern(_part(_part(said.obj, "error"), "data").get("supported"))
         if mutual:
             said = await own.ask("server/discover", version=mutual[-1])
-    result = _part(said.obj, "result")
-    versions = _modern(result.get("supportedVersions"))
-    if versions:
-        own.version = versions[-1]
-        return versions
-    if "protocolVersion" in result:
-        _settle_legacy(own, result)
-        return ()
-    return None
+    return _modern(_part(said.obj, "result").get("supportedVersions"))
 
 
-async def _first_answer(own: Own, version: str) -> Said:
-    """The answer to the probe. A server that stays silent is asked the old way too: whichever it answers decides."""
-    probe = own.ask("server/discover", version=version)
-    done, _ = await asyncio.wait({probe}, timeout=SILENCE_MS / 1000)
-    if done:
-        return probe.result()
-    handshake = own.initialize()
-    while True:
-        done, _ = await asyncio.wait({probe, handshake}, return_when=asyncio.FIRST_COMPLETED)
-        if probe in done:
-            return probe.result()
-        if handshake.result().error_code is None:
-            return handshake.result()
-        return await probe
-
-
-async def _initialize(own: Own) -> None:
-    said = await own.initialize()
+async def _shake_hands(handshake: asyncio.Future[Said], own: Own) -> None:
+    said = await handshake
     result = _part(said.obj, "result")
     if not result:
         raise UpstreamError(f"the server refused initialize: {str(said.obj.get('error'))[:200]}")

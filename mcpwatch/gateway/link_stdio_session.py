@@ -25,7 +25,9 @@ COMMIT_MS = 15_000
 CANCEL_GRACE_MS = 1_000
 BUSY_BYTES = 1024 * 1024
 _CHANNEL_LIMIT_BYTES = 64 * 1024 * 1024
+_LISTENER_BYTES = 8 * 1024 * 1024
 _OVER_STREAMS = 8
+_OVER_BYTES = 4 * 1024 * 1024
 _PRIMED_SINCE = "2025-11-25"
 _GET = "g"
 
@@ -203,12 +205,14 @@ class Session:
         return next(newest, self._get)
 
     def _deliver(self, channel: Channel, said: Said) -> None:
+        """A server waits for the client that reads the answer of a request, but for nobody who merely listens."""
         channel.put(said.raw)
-        if channel.attached:
+        if channel.attached and channel is not self._get:
             if channel.unread_bytes > BUSY_BYTES:
                 self.child.pause()
             return
-        while channel.unread_bytes > KEPT_BYTES and (lost := channel.drop_oldest()) is not None:
+        limit = _LISTENER_BYTES if channel.attached else KEPT_BYTES
+        while channel.unread_bytes > limit and (lost := channel.drop_oldest()) is not None:
             self._lost(lost)
 
     def _lost(self, raw: bytes) -> None:
@@ -236,6 +240,8 @@ class Session:
             exchange.channel.put(text, final=True)
 
     def _keep(self, channel: Channel) -> None:
+        if not channel.attached and channel.unread_bytes > _OVER_BYTES:
+            return
         self._ended[channel.name] = channel
         while len(self._ended) > _OVER_STREAMS:
             self._ended.popitem(last=False)
@@ -244,7 +250,7 @@ class Session:
         return Channel(name, limit_bytes=_CHANNEL_LIMIT_BYTES, on_drain=self._drained)
 
     def _drained(self) -> None:
-        channels = [self._get, *(exchange.channel for exchange in self._open.values())]
+        channels = [exchange.channel for exchange in self._open.values()]
         if not any(channel.attached and channel.unread_bytes > BUSY_BYTES for channel in channels):
             self.child.resume()
 

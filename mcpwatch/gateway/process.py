@@ -57,6 +57,7 @@ class Child(asyncio.SubprocessProtocol):
         self._exited = asyncio.Event()
         self._closed = asyncio.Event()
         self._paused = False
+        self._talking = {1, 2}
         self._stop: asyncio.Task[None] | None = None
 
     @staticmethod
@@ -178,8 +179,10 @@ class Child(asyncio.SubprocessProtocol):
             self._stderr.feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._talking.discard(fd)
         if fd == 1:
             asyncio.get_running_loop().call_later(DRAIN_MS / 1000, self._end)
+        self._end_when_silent()
 
     def process_exited(self) -> None:
         self._signal(signal.SIGKILL)
@@ -187,6 +190,11 @@ class Child(asyncio.SubprocessProtocol):
         self._exited.set()
         self.resume()
         asyncio.get_running_loop().call_later(DRAIN_MS / 1000, self._end)
+        self._end_when_silent()
+
+    def _end_when_silent(self) -> None:
+        if self._exited.is_set() and not self._talking:
+            asyncio.get_running_loop().call_soon(self._end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed.set()

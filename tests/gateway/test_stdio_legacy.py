@@ -332,6 +332,17 @@ async def test_a_client_that_reads_slowly_slows_its_own_server_and_loses_nothing
         assert messages[-1]["result"]["content"][0]["text"] == "logged"
 
 
+async def test_a_listener_that_does_not_read_holds_up_nobody_and_gets_the_newest() -> None:
+    async with started() as watched:
+        client = await opened(watched)
+        stream = await client.get()
+        client.accept = b"application/json"
+        assert await client.say("log", {"count": 1_200, "size": 10_000}) == "logged"
+        first = await next_said(stream)
+        assert int(first["params"]["data"].rstrip("x")) > 100
+        await stream.aclose()
+
+
 async def test_a_server_that_refuses_initialize_opens_no_session() -> None:
     async with started("--era", "modern") as watched:
         answer = await Client(watched.link).ask("initialize", {"capabilities": {}})

@@ -253,6 +253,15 @@ async def test_servers_of_either_era_are_recognised(flags: tuple[str, ...]) -> N
         assert len(await watched.link.tools()) > 10
 
 
+async def test_a_server_that_ignores_what_comes_before_initialize_is_recognised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mcpwatch.gateway.link_stdio_probe.SILENCE_MS", 100)
+    async with started("--ignore-discover") as watched:
+        assert len(await watched.link.tools()) > 10
+        assert (await modern(watched).call("echo")).status == 400
+
+
 async def test_a_server_that_dies_at_start_is_an_error_with_its_last_line_and_a_remedy() -> None:
     watched = Watched(scripted("--die", "botocore.exceptions.NoRegionError: You must specify a region."))
     with pytest.raises(UpstreamError) as caught:
