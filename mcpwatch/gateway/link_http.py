@@ -6,14 +6,13 @@ Source: MCP transports, Streamable HTTP.
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 
-import aiohttp
-from aiohttp import payload
-from multidict import CIMultiDict
-
+from mcpwatch.errors import ConfigError
 from mcpwatch.gateway import sse
+from mcpwatch.gateway.headers import one
+from mcpwatch.gateway.http_client import Broken, NotSent, Pool, Response, Target
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
 from mcpwatch.gateway.link_http_own import list_tools
 from mcpwatch.gateway.settings import Limits
@@ -22,21 +21,20 @@ from mcpwatch.policy.values import Json
 OnChange = Callable[[str, str, str], None]
 """(state, error, remedy), the states of `UpstreamChanged`."""
 
-_DIRECT_BYTES = 2**20
-# Shorter than the five seconds after which common servers close: a connection closed under a request is a lost call.
-_KEEPALIVE_S = 4.0
-_CONNECT_S = 10.0
-_READ_BYTES = 2**18
-_NO_AUTO = ("User-Agent", "Accept", "Content-Type")
 _REMEDY = "Check that the server runs and that the URL is right."
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_FIXED: Headers = [(b"accept-encoding", b"identity")]
 
 
 def _tell_nobody(state: str, error: str, remedy: str) -> None:
-    pass
+    """Nobody watches this upstream."""
 
 
 class HttpLink:
-    """`headers` are what the operator configured for this upstream; they replace the caller's of the same name."""
+    """`headers` are what the operator configured for this upstream; they replace the caller's of the same name.
+
+    Raises ConfigError when `url` or a header cannot be one.
+    """
 
     def __init__(
         self,
@@ -48,12 +46,15 @@ class HttpLink:
         limits: Limits | None = None,
     ) -> None:
         self.name = name
-        self._url = url
-        self._own = CIMultiDict(headers or {})
+        try:
+            self._pool = Pool(Target.of(url))
+        except ValueError as fault:
+            raise ConfigError(f"upstream {name}: {fault}") from None
+        self._own = _own_headers(name, headers or {})
+        self._own_names = frozenset(key for key, _ in self._own)
         self._tell = on_change
         self._most = (limits or Limits()).answer_bytes
         self._state = ""
-        self._client: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Reach the upstream once; any answer of HTTP will do. Raises UpstreamError when there is none."""
@@ -64,94 +65,69 @@ class HttpLink:
     async def send(self, request: Request) -> Answer:
         """Raises UpstreamError; `sent` is False only when no byte of the request can have arrived."""
         try:
-            response = await self._session().request(
-                request.verb,
-                self._url,
-                data=_payload(request.body),
-                headers=self._headers(request),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, ValueError) as fault:
-            raise self._failed(fault, sent=False) from fault
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
-            raise self._failed(fault, sent=True) from fault
-        self._told("ready")
-        return await self._answer(response)
+            response = await self._pool.ask(request.verb, self._headers(request), request.body)
+            self._told("ready")
+            return await self._answer(response)
+        except NotSent as fault:
+            error = UpstreamError(str(fault), _REMEDY, sent=False)
+            self._told("failed", error.error, error.remedy)
+            raise error from fault
+        except Broken as fault:
+            raise _broken(fault) from fault
 
     async def tools(self) -> list[dict[str, Json]]:
         """The whole tool list, asked on a session of our own. Raises UpstreamError."""
         return await list_tools(self.send)
 
     async def stop(self) -> None:
-        """Close every connection."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        """Close every connection that is not in use; those end with their requests."""
+        self._pool.close()
         self._told("stopped")
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
-        headers: Headers = [(name.lower(), value) for name, value in response.raw_headers]
+    async def _answer(self, response: Response) -> Answer:
+        status, headers = response.status, response.headers
 
         async def close() -> None:
-            response.close()
+            response.end()
 
-        if response.content_type == "text/event-stream":
-            return Answer(response.status, headers, None, self._events(response), close)
+        kind = one(headers, b"content-type").partition(";")[0].strip().lower()
+        if one(headers, b"content-encoding").lower() not in ("", "identity"):
+            response.end()
+            raise UpstreamError("the upstream compresses its answers although asked not to", sent=True)
+        if kind == "text/event-stream":
+            return Answer(status, headers, None, self._events(response), close)
         try:
-            body = await self._whole(response)
+            body = response.whole
+            if body is None or len(body) > self._most:
+                body = await self._whole(response)
         finally:
-            response.release()
-        return Answer(response.status, headers, body, None, close)
+            response.end()
+        return Answer(status, headers, body, None, close)
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _whole(self, response: Response) -> bytes:
         parts = bytearray()
-        try:
-            async for chunk in response.content.iter_any():
-                parts += chunk
-                if len(parts) > self._most:
-                    response.close()
-                    raise UpstreamError(f"the upstream sent more than {self._most} bytes", sent=True)
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
-            raise self._failed(fault, sent=True) from fault
+        async for chunk in response.chunks():
+            parts += chunk
+            if len(parts) > self._most:
+                raise UpstreamError(f"the upstream sent more than {self._most} bytes", sent=True)
         return bytes(parts)
 
-    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[SseEvent]:
+    async def _events(self, response: Response) -> AsyncIterator[SseEvent]:
         try:
-            async for event in sse.split(response.content.iter_any(), self._most):
+            async for event in sse.split(response.chunks(), self._most):
                 yield event
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
-            raise self._failed(fault, sent=True) from fault
+        except Broken as fault:
+            raise _broken(fault) from fault
         finally:
-            response.close()
+            response.end()
 
-    def _headers(self, request: Request) -> CIMultiDict[str]:
-        headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers)
-        headers["Accept-Encoding"] = "identity"
+    def _headers(self, request: Request) -> Headers:
+        headers = [header for header in request.headers if header[0] not in self._own_names] + _FIXED + self._own
         if request.body:
-            headers["Content-Type"] = "application/json"
+            headers.append((b"content-type", b"application/json"))
         if request.session:
-            headers["Mcp-Session-Id"] = request.session
-        headers.update(self._own)
+            headers.append((b"mcp-session-id", request.session.encode("latin-1")))
         return headers
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._client is None:
-            self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-                skip_auto_headers=_NO_AUTO,
-                read_bufsize=_READ_BYTES,
-                trust_env=False,
-            )
-        return self._client
-
-    def _failed(self, fault: BaseException, *, sent: bool) -> UpstreamError:
-        text = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
-        error = UpstreamError(text[:500], _REMEDY, sent=sent)
-        if not sent:
-            self._told("failed", error.error, error.remedy)
-        return error
 
     def _told(self, state: str, error: str = "", remedy: str = "") -> None:
         if state != self._state:
@@ -159,7 +135,15 @@ class HttpLink:
             self._tell(state, error, remedy)
 
 
-def _payload(body: bytes) -> bytes | payload.BytesIOPayload | None:
-    if not body:
-        return None
-    return body if len(body) < _DIRECT_BYTES else payload.BytesIOPayload(io.BytesIO(body))
+def _broken(fault: Broken) -> UpstreamError:
+    return UpstreamError(f"the connection broke: {fault}"[:500], _REMEDY, sent=True)
+
+
+def _own_headers(name: str, headers: Mapping[str, str]) -> Headers:
+    """Raises ConfigError; the value is not repeated, it may be a secret."""
+    own: Headers = []
+    for key, value in headers.items():
+        if not _FIELD_NAME.match(key) or not value.isprintable():
+            raise ConfigError(f"upstream {name}: the header {key!r} cannot be sent", "Give it a printable value.")
+        own.append((key.lower().encode(), value.strip().encode()))
+    return own
