@@ -420,6 +420,12 @@ def test_resources_and_prompts_have_rules_of_their_own(rule_: Any, allowed: list
     assert all(outcome(engine.judge_prompt(name)) == ("deny", "/prompts") for name in denied)
 
 
+def test_resources_and_prompts_are_not_taken_for_each_other() -> None:
+    engine = engine_of(resources="allow", prompts="deny")
+    assert outcome(engine.judge_resource("x")) == ("allow", "")
+    assert outcome(engine.judge_prompt("x")) == ("deny", "/prompts")
+
+
 def test_a_refused_resource_is_named_and_an_observed_one_passes() -> None:
     assert engine_of().judge_resource("test://a").message == 'Resource "test://a" is not permitted by policy'
     assert engine_of().judge_prompt("p").message == 'Prompt "p" is not permitted by policy'
