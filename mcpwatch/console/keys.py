@@ -70,7 +70,7 @@ KEYS: tuple[Key, ...] = (
         "Limit",
         "set a limit on the selected tool",
         "Change the policy",
-        ("live", "tools"),
+        ("live", "tools", "policy"),
         True,
     ),
     Key(
@@ -98,7 +98,7 @@ KEYS: tuple[Key, ...] = (
         "Allow tool",
         "list the selected tool, undo a denial",
         "Change the policy",
-        ("tools",),
+        ("tools", "policy"),
         True,
     ),
     Key(
@@ -108,7 +108,7 @@ KEYS: tuple[Key, ...] = (
         "Deny tool",
         "deny the selected tool",
         "Change the policy",
-        ("live", "tools"),
+        ("live", "tools", "policy"),
         True,
     ),
     Key(
@@ -118,7 +118,7 @@ KEYS: tuple[Key, ...] = (
         "Hide tool",
         "hide the selected tool from agents",
         "Change the policy",
-        ("live", "tools"),
+        ("live", "tools", "policy"),
         True,
     ),
     Key(
@@ -128,7 +128,7 @@ KEYS: tuple[Key, ...] = (
         "Require approval",
         "let an operator decide its calls",
         "Change the policy",
-        ("live", "tools"),
+        ("live", "tools", "policy"),
         True,
     ),
     Key(
@@ -139,6 +139,21 @@ KEYS: tuple[Key, ...] = (
         "the policy at the rule that decided",
         "Change the policy",
         ("live", "audit", "tools"),
+    ),
+    Key("edit", "enter,i", "edit", "Edit", "type into the policy", "Change the policy", ("policy",), True),
+    Key(
+        "save", "ctrl+s", "save", "Save", "show the change, then write the file", "Change the policy", ("policy",), True
+    ),
+    Key("problem", "n", "problem", "Next fault", "go to the next fault or remark", "Change the policy", ("policy",)),
+    Key("history", "H", "history", "History", "policies that were in force", "Change the policy", ("policy",)),
+    Key(
+        "other",
+        "right_square_bracket",
+        "other",
+        "Other",
+        "policy of the next upstream",
+        "Change the policy",
+        ("policy",),
     ),
     Key("undo", "u", "app.undo", "Undo", "take back the last policy change", "Change the policy", (), True),
     Key("approve", "a", "approve", "Approve", "let the held call pass", "Act", ("live", "holds"), True),
@@ -154,6 +169,7 @@ KEYS: tuple[Key, ...] = (
 BY_ID: Mapping[str, Key] = {key.id: key for key in KEYS}
 _SHOWN = {
     "question_mark": "?",
+    "right_square_bracket": "]",
     "slash": "/",
     "colon": ":",
     "plus": "+",

@@ -59,7 +59,7 @@ async def save(app: App[Any], host: Host, view: PolicyView, change: Change) -> b
     if not host.may_change():
         return False
     try:
-        consequence = await consequences(host, view.upstream, change.after)
+        consequence = await consequences(host, view.upstream, change.before, change.after)
     except PolicyError as fault:
         place = fault.problems[0]
         host.say(f"Not saved: line {place.line}:{place.column} {place.message}", error=True)
@@ -95,7 +95,7 @@ async def store(app: App[Any], host: Host, view: PolicyView, text: str) -> bool:
         base = str(answer.get("digest", ""))
 
 
-async def consequences(host: Host, upstream: str, draft: str) -> WhatIf:
+async def consequences(host: Host, upstream: str, now: str, draft: str) -> WhatIf:
     """The what-if of a draft over the last recorded calls. Raises PolicyError when it cannot be put in force."""
     try:
         rows = tables((await host.desk.search(f"upstream:{upstream}", 0, 0, LOOKED_AT)).get("rows"))
@@ -103,7 +103,7 @@ async def consequences(host: Host, upstream: str, draft: str) -> WhatIf:
         return WhatIf(f"The recorded calls cannot be read: {safe(fault.message, 200)}", ())
     offered = host.ledger.upstreams.get(upstream)
     schemas = {str(tool.get("name")): table(tool.get("inputSchema")) for tool in (offered.tools if offered else [])}
-    return await asyncio.to_thread(what_if, draft, rows, schemas)
+    return await asyncio.to_thread(what_if, now, draft, rows, schemas)
 
 
 async def current(host: Host, upstream: str) -> PolicyView | None:
@@ -125,9 +125,15 @@ async def _change(app: App[Any], view: PolicyView, document: PolicyDocument, ord
     typed = await app.push_screen_wait(Prompt(label, str(found[1].max) if found else "10", "a whole number, 0 or more"))
     if typed is None:
         return None
-    if not (typed.strip().isascii() and typed.strip().isdigit() and len(typed.strip()) <= 15):
-        raise ValueError(f'"{typed}" is no whole number of 0 or more')
-    return limit_change(view.text, document, order.tool, counter, int(typed))
+    return limit_change(view.text, document, order.tool, counter, whole_number(typed))
+
+
+def whole_number(typed: str) -> int:
+    """What the operator typed, as a maximum. Raises ValueError with a sentence."""
+    text = typed.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise ValueError(f'"{safe(text, 40)}" is no whole number of 0 or more')
+    return int(text)
 
 
 def _sentence(text: str) -> str:

@@ -12,12 +12,14 @@ from mcpwatch.console.holds_screen import HoldsScreen
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.live import LiveScreen
 from mcpwatch.console.orders import ShowRule
+from mcpwatch.console.policy_screen import PolicyScreen
 from mcpwatch.console.seat import Seat
 from mcpwatch.console.tools_screen import ToolsScreen
 
 SCREENS: dict[str, Callable[[Ledger], Seat]] = {
     "live": LiveScreen,
     "tools": ToolsScreen,
+    "policy": PolicyScreen,
     "audit": AuditScreen,
     "holds": HoldsScreen,
 }

@@ -41,11 +41,16 @@ class ToolLine:
 
 def tool_lines(ledger: Ledger) -> list[ToolLine]:
     """All tools in the upstreams' order, then those that only the policy names."""
-    return [line for upstream in ledger.upstreams.values() for line in _of_upstream(ledger, upstream)]
+    return [
+        line
+        for upstream in ledger.upstreams.values()
+        for line in lines_under(ledger, upstream, ledger.policies.get(upstream.name))
+    ]
 
 
-def _of_upstream(ledger: Ledger, upstream: Upstream) -> Iterator[ToolLine]:
-    view = ledger.policies.get(upstream.name) or PolicyView(upstream.name)
+def lines_under(ledger: Ledger, upstream: Upstream, policy: PolicyView | None) -> Iterator[ToolLine]:
+    """The tools of one upstream under a policy, which may be a draft."""
+    view = policy or PolicyView(upstream.name)
     names = [str(tool.get("name", "")) for tool in upstream.tools]
     for name, tool in zip(names, upstream.tools, strict=True):
         yield _offered(name, tool, view.document, ledger.stats(upstream.name, name), upstream.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,29 +34,57 @@ def in_words(before: str, after: str) -> list[str]:
 
 
 def what_if(
-    draft: str, records: Sequence[Mapping[str, Any]], schemas: Mapping[str, Mapping[str, Any]] | None = None
+    now: str,
+    draft: str,
+    records: Sequence[Mapping[str, Any]],
+    schemas: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> WhatIf:
-    """Fold `records` (oldest first) over the policy text `draft`. Raises PolicyError when it cannot be put in force."""
+    """Fold `records` (oldest first) over the policy text `draft`. Raises PolicyError when it cannot be put in force.
+
+    Flips that the policy text `now` shows on the same records are none of the draft's: the records begin somewhere,
+    and calls before them had filled counters that stand at zero here.
+    """
     report = replay(records, compile_policy(read_policy(draft.encode())), schemas=schemas)
-    return WhatIf(_summary(report), tuple(_lines(report)))
+    flips = _flips(report)
+    flips.subtract(_baseline(now, records, schemas))
+    kept = {flip: count for flip, count in flips.most_common() if count > 0}
+    return WhatIf(_summary(report, kept), tuple(_lines(kept)))
 
 
-def _summary(report: Report) -> str:
+_Flip = tuple[str, str, str, str]
+"""(tool, rule, decision before, decision after)"""
+
+
+def _baseline(
+    now: str, records: Sequence[Mapping[str, Any]], schemas: Mapping[str, Mapping[str, Any]] | None
+) -> Counter[_Flip]:
+    try:
+        return _flips(replay(records, compile_policy(read_policy(now.encode())), schemas=schemas))
+    except PolicyError:
+        return Counter()
+
+
+def _flips(report: Report) -> Counter[_Flip]:
+    return Counter({(each.tool, each.rule, each.before, each.after): each.count for each in report.of("flip")})
+
+
+def _summary(report: Report, flips: Mapping[_Flip, int]) -> str:
     if report.calls == 0:
         return "No recorded call to try it on yet."
     calls = "the last call" if report.calls == 1 else f"the last {report.calls:,} calls"
     unknown = sum(finding.count for finding in report.of("unknown"))
     veiled = f" {unknown} cannot be known: their arguments are redacted." if unknown else ""
-    if report.flipped == 0:
+    if not flips:
         return f"None of {calls} would have been decided otherwise.{veiled}"
     kinds: dict[str, int] = {}
-    for finding in report.of("flip"):
-        kind = f"{finding.before} → {finding.after}"
-        kinds[kind] = kinds.get(kind, 0) + finding.count
+    for (_, _, before, after), count in flips.items():
+        kind = f"{before} → {after}"
+        kinds[kind] = kinds.get(kind, 0) + count
     parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1]))
-    return f"{report.flipped} of {calls} flip: {parts}.{veiled}"
+    return f"{sum(flips.values())} of {calls} flip: {parts}.{veiled}"
 
 
-def _lines(report: Report) -> list[str]:
-    found = sorted(report.of("flip"), key=lambda finding: -finding.count)
-    return [f"{each.count} × {each.tool}  {each.before} → {each.after}  {each.rule}".rstrip() for each in found]
+def _lines(flips: Mapping[_Flip, int]) -> list[str]:
+    return [
+        f"{count} × {tool}  {before} → {after}  {rule}".rstrip() for (tool, rule, before, after), count in flips.items()
+    ]

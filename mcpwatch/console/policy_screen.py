@@ -1,0 +1,300 @@
+"""The policy of an upstream as text: looked at, edited with its faults in view, tried on recorded calls, saved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from textual import on, work
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static, TextArea
+
+from mcpwatch.console import policy_flows
+from mcpwatch.console.changes import Change, change_of, limit_change, owned_limit
+from mcpwatch.console.dialogs import Prompt
+from mcpwatch.console.draft import Draft, read_draft, tool_at
+from mcpwatch.console.draw import title
+from mcpwatch.console.editor import PolicyEditor
+from mcpwatch.console.history import HistoryDialog
+from mcpwatch.console.keys import BY_ID, bindings
+from mcpwatch.console.ledger import Ledger
+from mcpwatch.console.orders import EditKind, QuickEdit
+from mcpwatch.console.policies import PolicyView
+from mcpwatch.console.policy_side import PolicySide, ProblemList
+from mcpwatch.console.safe import safe
+from mcpwatch.console.seat import Seat, app_of, host
+from mcpwatch.console.toolbook import ToolLine, lines_under
+from mcpwatch.console.whatif import in_words
+from mcpwatch.console.wire import tables
+from mcpwatch.errors import ConfigError
+from mcpwatch.policy.values import PolicyError
+
+_SETTLED_S = 0.15
+_TRIED_S = 0.6
+
+
+class PolicyScreen(Seat):
+    """Editor on the left, what it means on the right (below, on a narrow terminal)."""
+
+    seat = "policy"
+    footer = ("edit", "save", "problem", "history", "undo", "other")
+    BINDINGS = [  # noqa: RUF012 (Textual reads it from the class)
+        *bindings(("edit", "save", "problem", "history", "other", "allow", "deny", "hide", "approval", "limit")),
+        Binding(BY_ID["back"].keys, "back", BY_ID["back"].label, id="back", show=False, priority=True),
+    ]
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._upstream = ""
+        self._base = PolicyView("")
+        self._seen: tuple[str, str] | None = None
+        self._outside = ""
+        self._draft = Draft("", None, ())
+        self._words: list[str] = []
+        self._summary = ""
+        self._worn = 0
+        self._timer: Timer | None = None
+        self._title = Static(markup=False, id="policy-title")
+        self._editor = PolicyEditor(id="main")
+        self._side = PolicySide(id="policy-side")
+
+    def body(self) -> Iterable[Widget]:
+        yield self._title
+        yield Horizontal(self._editor, self._side, id="policy")
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the editor has what the file has not."""
+        return self._editor.text != self._base.text
+
+    def on_mount(self) -> None:
+        self._wear()
+
+    def look_changed(self) -> None:
+        self._wear()
+        super().look_changed()
+
+    def show(self, ledger: Ledger) -> None:
+        super().show(ledger)
+        if not self._upstream:
+            self._upstream = next(iter(ledger.policies), "")
+        known = ledger.policies.get(self._upstream)
+        seen = (known.digest, known.error) if known is not None else None
+        if seen is not None and seen != self._seen:
+            self._seen = seen
+            self._look()
+
+    def goto_rule(self, upstream: str, rule: str, tool: str) -> None:
+        """Put the cursor on a rule, or on the tool's entry when the rule is nowhere in the text."""
+        if upstream in self._ledger.policies and upstream != self._upstream and not self.dirty:
+            self._upstream, self._seen = upstream, None
+        self._goto_later(rule, tool)
+
+    def action_edit(self) -> None:
+        """Letters are text from now on, until escape."""
+        if host(self).may_change():
+            self._editor.read_only = False
+            self._editor.tab_behavior = "indent"
+            self._editor.focus()
+            self._tell()
+
+    def action_back(self) -> None:
+        """End editing; the text stays as it is, saved or not."""
+        if not self._editor.read_only:
+            self._editor.read_only = True
+            self._editor.tab_behavior = "focus"
+            self._editor.suggestion = ""
+        self._editor.focus()
+        self._tell()
+
+    def action_problem(self) -> None:
+        """Go to the next fault or remark below the cursor, round to the first."""
+        problems = sorted(self._draft.problems, key=lambda problem: (problem.line, problem.column))
+        if not problems:
+            host(self).say("No faults, no remarks")
+            return
+        row, column = self._editor.cursor_location
+        later = [each for each in problems if (each.line - 1, each.column - 1) > (row, column)]
+        self._visit(*((later or problems)[0].line, (later or problems)[0].column))
+
+    def action_other(self) -> None:
+        """The policy of the next upstream."""
+        names = list(self._ledger.policies)
+        if self.dirty:
+            host(self).say("Save or take back the changes first (^s, ^z)", error=True)
+        elif len(names) > 1:
+            here = names.index(self._upstream) if self._upstream in names else -1
+            self._upstream, self._seen = names[(here + 1) % len(names)], None
+
+    @work(exclusive=True, group="policy")
+    async def action_save(self) -> None:
+        """Show what changes and what it would have done; then write the file."""
+        if not self.dirty:
+            host(self).say("Nothing to save")
+            return
+        change = Change(f"Save the policy of {self._upstream}", self._base.text, self._editor.text)
+        if await policy_flows.save(app_of(self), host(self), self._base, change):
+            self._outside = ""
+            await self._reread()
+
+    @work(exclusive=True, group="policy")
+    async def action_history(self) -> None:
+        """Choose a policy that was in force; it comes into the editor, to be saved or not."""
+        try:
+            past = tables((await host(self).desk.history(self._upstream)).get("policies"))
+        except ConfigError as fault:
+            host(self).say(fault.message, error=True)
+            return
+        chosen = await app_of(self).push_screen_wait(HistoryDialog(past, self._base.digest))
+        if chosen is not None and chosen.get("text"):
+            self._editor.change_to(str(chosen["text"]))
+
+    @work(exclusive=True, group="policy")
+    async def action_quick(self, kind: EditKind) -> None:
+        """Change the entry of the tool under the cursor in the text; nothing is saved yet."""
+        document = self._draft.document
+        tool = self._tool_name()
+        if document is None or not tool:
+            host(self).say("Put the cursor on a tool first" if document is not None else "Mend the faults first")
+            return
+        if not host(self).may_change():
+            return
+        try:
+            if kind == "limit":
+                change = await self._ask_limit(tool)
+            else:
+                change = change_of(QuickEdit(kind, self._upstream, tool), self._editor.text, document)
+        except ValueError as fault:
+            host(self).say(str(fault), error=True)
+            return
+        if change is not None:
+            self._editor.change_to(change.after)
+
+    @on(TextArea.Changed)
+    def _typed(self) -> None:
+        self._settle()
+
+    @on(TextArea.SelectionChanged)
+    def _moved(self) -> None:
+        self._tell()
+
+    @on(ProblemList.Chosen)
+    def _chosen(self, event: ProblemList.Chosen) -> None:
+        self._visit(event.problem.line, event.problem.column)
+
+    def _settle(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_SETTLED_S, self._judge)
+        self._tell_title()
+
+    @work(exclusive=True, group="judge")
+    async def _judge(self) -> None:
+        text = self._editor.text
+        offered = self._ledger.upstreams.get(self._upstream)
+        tools = list(offered.tools) if offered is not None else []
+        self._editor.tool_names = [str(tool.get("name", "")) for tool in tools]
+        self._draft = await asyncio.to_thread(read_draft, text, self._base.file, tools)
+        self._editor.mark(self._draft.problems)
+        changed = self.dirty and self._draft.document is not None
+        self._words = await asyncio.to_thread(in_words, self._base.text, text) if changed else []
+        if not changed:
+            self._summary = ""
+        self._tell()
+        if changed:
+            await asyncio.sleep(_TRIED_S)
+            await self._try(text)
+
+    async def _try(self, text: str) -> None:
+        try:
+            self._summary = (await policy_flows.consequences(host(self), self._upstream, self._base.text, text)).summary
+        except PolicyError:
+            return
+        self._tell()
+
+    @work(exclusive=True, group="outside")
+    async def _look(self) -> None:
+        view = await policy_flows.current(host(self), self._upstream)
+        if view is None:
+            return
+        if not self._base.upstream or self._base.upstream != view.upstream:
+            self._base = view
+            self._editor.yaml = view.file.endswith((".yaml", ".yml"))
+            self._editor.load_text(view.text)
+        elif view.text == self._editor.text:
+            self._base, self._outside = view, ""
+        elif not self.dirty:
+            known = self._ledger.policies.get(self._upstream)
+            self._base = view
+            self._editor.change_to(view.text)
+            host(self).say(f"Changed by {safe((known and known.by) or 'somebody', 40)}; this is the new text")
+        elif view.digest != self._base.digest:
+            self._outside = "changed outside meanwhile; ^s shows what"
+        self._settle()
+
+    async def _reread(self) -> None:
+        view = await policy_flows.current(host(self), self._upstream)
+        if view is not None:
+            self._base = view
+        self._settle()
+
+    @work(exclusive=True, group="goto")
+    async def _goto_later(self, rule: str, tool: str) -> None:
+        for _ in range(100):
+            if self._base.upstream == self._upstream and self._base.text:
+                break
+            await asyncio.sleep(0.02)
+        line, _ = self._base.lines_of(rule)
+        if not line and tool:
+            line, _ = self._base.lines_of("/tools/" + tool.replace("~", "~0").replace("/", "~1"))
+        if line:
+            self._visit(line, 1)
+
+    async def _ask_limit(self, tool: str) -> Change | None:
+        document = self._draft.document
+        assert document is not None
+        found = owned_limit(document, tool, "")
+        start = str(found[1].max) if found else "10"
+        typed = await app_of(self).push_screen_wait(Prompt(f"LIMIT  {safe(tool, 60)}", start, "a whole number"))
+        if typed is None:
+            return None
+        most = policy_flows.whole_number(typed)
+        return limit_change(self._editor.text, document, tool, found[1].counter if found else "", most)
+
+    def _tool_name(self) -> str:
+        if self._draft.document is None:
+            return ""
+        return tool_at(self._draft.document, self._editor.cursor_location[0] + 1)
+
+    def _tool(self) -> ToolLine | None:
+        name, offered = self._tool_name(), self._ledger.upstreams.get(self._upstream)
+        if not name or offered is None:
+            return None
+        draft = PolicyView(self._upstream, document=self._draft.document)
+        return next((line for line in lines_under(self._ledger, offered, draft) if line.name == name), None)
+
+    def _visit(self, line: int, column: int) -> None:
+        self._editor.goto(line, column)
+        self._editor.focus()
+
+    def _wear(self) -> None:
+        self._worn += 1
+        self._editor.wear(host(self).look, self._worn)
+
+    def _tell(self) -> None:
+        self._tell_title()
+        self._side.tell(self._draft, self._tool(), self._words, self._summary)
+
+    def _tell_title(self) -> None:
+        row, column = self._editor.cursor_location
+        state = "viewing, enter edits" if self._editor.read_only else "EDITING, esc ends"
+        saved = "not saved, ^s" if self.dirty else "saved"
+        name = safe(self._base.file.rsplit("/", 1)[-1], 60)
+        facts = [name, self._upstream, state, saved, f"{row + 1}:{column + 1}"]
+        if self._outside:
+            facts.insert(0, self._outside)
+        self._title.update(title("POLICY", " · ".join(fact for fact in facts if fact), self.size.width, focused=True))
