@@ -19,7 +19,7 @@ from mcpwatch.console.story import arguments, headline
 from mcpwatch.console.wording import caller
 from mcpwatch.errors import ConfigError
 
-RISKY = ("high", "critical")
+RISKY = ("high", "critical", "unknown")
 
 
 async def attempt(host: Host, act: Awaitable[Any], done: str) -> bool:

@@ -97,6 +97,8 @@ def _endpoint(ledger: Ledger) -> str:
 
 
 def _default(ledger: Ledger) -> Fact:
+    if not ledger.state:
+        return Fact(0, ())
     defaults = {view.default for view in ledger.policies.values()}
     if not ledger.policies or defaults == {""}:
         return fact(80, "NO POLICY: ALL REFUSED", "NO POLICY", style="bold $error", right=True)
@@ -128,6 +130,8 @@ def _figures(ledger: Ledger, host: Host) -> list[Fact]:
 
 def _policy(ledger: Ledger) -> Fact:
     views = list(ledger.policies.values())
+    if not ledger.state:
+        return fact(75, " waiting for the gateway", style="$muted")
     if not views:
         return fact(75, " no policy", style="$error")
     newest = max(views, key=lambda view: view.installed_at_ms)

@@ -125,10 +125,10 @@ def _document(file: str, text: str) -> PolicyDocument | None:
 
 
 def risk_of(policies: Mapping[str, PolicyView], record: Mapping[str, Any]) -> str:
-    """The risk that the policy notes for a call's tool, "" when it notes none."""
+    """The risk that the policy notes for a call's tool, "" when it notes none, `unknown` when it cannot be read."""
     view = policies.get(str(record.get("upstream", "")))
     if view is None or view.document is None:
-        return ""
+        return "unknown"
     tool = str(record.get("tool", ""))
     entry = view.document.tools.get(tool)
     if entry is None:

@@ -160,7 +160,7 @@ def test_the_risk_of_a_call_is_what_the_policy_notes() -> None:
     ledger = ledger_of()
     assert risk_of(ledger.policies, {"upstream": "eks", "tool": "apply_yaml"}) == "high"
     assert risk_of(ledger.policies, {"upstream": "eks", "tool": "get_pod_logs"}) == ""
-    assert risk_of(ledger.policies, {"upstream": "other", "tool": "apply_yaml"}) == ""
+    assert risk_of(ledger.policies, {"upstream": "other", "tool": "apply_yaml"}) == "unknown"
 
 
 def test_a_call_is_copied_as_json_as_curl_and_as_a_case() -> None:
