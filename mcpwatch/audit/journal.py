@@ -22,8 +22,9 @@ from mcpwatch.records import charge_from_json
 LEFT_OPEN = "the gateway stopped before the answer came"
 
 _CHARGES = """SELECT c.upstream, charge.value
-    FROM calls AS c JOIN rows AS r ON r.row = c.call_row, json_each(r.body, '$.charges') AS charge
-    WHERE c.at_ms >= ?1 AND c.decision = 'allow' AND coalesce(c.outcome, '') <> 'not_sent'
+    FROM calls AS c INDEXED BY calls_charged JOIN rows AS r ON r.row = c.call_row,
+        json_each(r.body, '$.charges') AS charge
+    WHERE c.expires_ms > ?2 AND c.at_ms >= ?1 AND c.decision = 'allow' AND coalesce(c.outcome, '') <> 'not_sent'
         AND json_extract(charge.value, '$[4]') > ?2 - json_extract(charge.value, '$[2]')
     ORDER BY c.seq"""
 

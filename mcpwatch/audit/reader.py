@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mcpwatch.audit.clauses import conditions
+from mcpwatch.audit.clauses import agent_lookups, conditions
 from mcpwatch.audit.recovery import explain
 from mcpwatch.audit.rows import read_body
 from mcpwatch.errors import AuditError, ConfigError
@@ -21,6 +22,10 @@ from mcpwatch.records import public_json
 _CALLS = """SELECT c.seq, c.at_ms, r.body, o.body
     FROM calls AS c JOIN rows AS r ON r.row = c.call_row LEFT JOIN rows AS o ON o.row = c.outcome_row
     WHERE """
+
+_NUMBERS = "SELECT c.seq FROM calls AS c WHERE"
+_AMONG = " AND c.seq IN (SELECT value FROM json_each(?))"
+_FEW = 2000
 
 _DECISIONS = """SELECT r.seq, c.outcome, json_extract(r.body, '$.at_ms'), json_extract(r.body, '$.call_id'),
     json_extract(r.body, '$.upstream'), json_extract(r.body, '$.grant'), json_extract(r.body, '$.client'),
@@ -102,6 +107,9 @@ class Reader:
         late = self.late()
         order = "DESC" if newest_first else "ASC"
         more, values = conditions(wanted)
+        few = self._few(agent_lookups(wanted))
+        if few is not None:
+            more, values = more + _AMONG, [*values, json.dumps(few)]
         since = max((term.number for term in wanted.terms if term.field == "since" and not term.negated), default=0)
         first, after_seq = after_seq, max(after_seq, self._first_since(since) - 1)
         last = before_seq or self.next_seq()
@@ -109,6 +117,16 @@ class Reader:
         stored = (Found(*row) for row in rows if row[0] not in late)
         inside = [found for found in late.values() if first < found.seq < last]
         return merge(stored, reversed(inside) if newest_first else inside, key=_place, reverse=newest_first)
+
+    def _few(self, lookups: list[tuple[str, str]]) -> list[int] | None:
+        """The numbers of the calls that the lookups find, None when they are many."""
+        found: list[int] = []
+        for column, value in lookups:
+            rows = self.fetch(f"{_NUMBERS} {column} = ? COLLATE NOCASE LIMIT ?", (value, _FEW + 1))
+            found += (seq for (seq,) in rows)
+            if len(found) > _FEW:
+                return None
+        return found if lookups else None
 
     def next_seq(self) -> int:
         """The number that the next call will get."""

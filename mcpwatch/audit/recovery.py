@@ -117,7 +117,8 @@ async def unfinished(store: Store, known: Collection[str], at_ms: int, sent: Out
     """Outcome rows for calls without one, except the `known`: `sent` for allowed ones, `not_sent` for held ones."""
     entries: list[Entry] = []
     for seq, call_id, decision in await store.fetch(
-        "SELECT seq, call_id, decision FROM calls WHERE outcome_row IS NULL AND decision IN ('allow', 'hold')"
+        """SELECT seq, call_id, decision FROM calls INDEXED BY calls_open
+            WHERE outcome_row IS NULL AND decision IN ('allow', 'hold')"""
     ):
         if call_id not in known:
             kind: OutcomeKind = sent if decision == "allow" else "not_sent"

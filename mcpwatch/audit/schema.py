@@ -49,7 +49,8 @@ TABLES: dict[str, str] = {
         would_deny TEXT NOT NULL,
         call_id TEXT NOT NULL,
         session TEXT NOT NULL,
-        policy TEXT NOT NULL)""",
+        policy TEXT NOT NULL,
+        expires_ms INTEGER)""",
 }
 
 _FROM_CALL = (
@@ -68,8 +69,15 @@ _FROM_CALL = (
 CALL_COLUMNS = (
     *((f'"{name}"', f"json_extract({{body}}, '$.{name}')") for name in _FROM_CALL),
     ("policy", f"substr(json_extract({{body}}, '$.policy'), 1, {POLICY_DIGITS})"),
+    (
+        "expires_ms",
+        "(SELECT max(json_extract(value, '$[2]') + json_extract(value, '$[4]')) FROM json_each({body}, '$.charges'))",
+    ),
 )
-"""Columns of `calls` and where in the body of the call's row they come from."""
+"""Columns of `calls` and where in the body of the call's row they come from.
+
+`expires_ms`: when the last window that the call was counted in is over, so that a start reads only what still counts.
+"""
 
 OUTCOME_COLUMNS = tuple((name, f"json_extract({{body}}, '$.{name}')") for name in ("outcome", "latency_ms"))
 
@@ -77,7 +85,9 @@ INDEXES: dict[str, str] = {
     "calls_at": "CREATE INDEX calls_at ON calls (at_ms)",
     "calls_tool": "CREATE INDEX calls_tool ON calls (tool COLLATE NOCASE)",
     "calls_grant": 'CREATE INDEX calls_grant ON calls ("grant" COLLATE NOCASE)',
+    "calls_client": "CREATE INDEX calls_client ON calls (client COLLATE NOCASE)",
     "calls_decision": "CREATE INDEX calls_decision ON calls (decision)",
+    "calls_charged": "CREATE INDEX calls_charged ON calls (expires_ms) WHERE expires_ms IS NOT NULL",
     "calls_open": """CREATE INDEX calls_open ON calls (seq)
         WHERE outcome_row IS NULL AND decision IN ('allow', 'hold')""",
     "rows_notes": "CREATE INDEX rows_notes ON rows (kind) WHERE kind NOT IN ('call', 'outcome')",

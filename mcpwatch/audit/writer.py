@@ -260,7 +260,7 @@ class Writer:
             return
         self.state = AuditState(self._opening.now_ms(), state, error)
         if self._on_state is not None:
-            self._on_state(self.state)
+            self._loop.call_soon(self._on_state, self.state)
 
     def _arm(self, delay_s: float) -> None:
         if self._timer is not None:

@@ -227,6 +227,18 @@ async def test_a_head_is_put_down_every_thousand_rows(path: Path, monkeypatch: p
                 await asyncio.sleep(0.01)
 
 
+async def test_the_write_ahead_log_stays_small_under_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcpwatch.audit.writer.LOG_BYTES", 400_000)
+    largest = 0
+    async with opened(path) as log:
+        for start in range(40):
+            await asyncio.gather(*(log.intend(call(f"{start}-{number}")) for number in range(100)))
+            largest = max(largest, path.with_name("audit.db-wal").stat().st_size)
+        assert query.search(path, limit=1)[0]["seq"] == 4000
+    # Without moving it into the file it would be larger than all rows together.
+    assert largest < path.stat().st_size
+
+
 async def test_after_closing_nothing_is_recorded_any_more(path: Path) -> None:
     async with opened(path) as log:
         pass
