@@ -11,7 +11,7 @@ from mcpwatch.cli.child import Child, Failed
 from mcpwatch.cli.options import chosen
 from mcpwatch.cli.output import say
 from mcpwatch.cli.screen import can_draw, show
-from mcpwatch.config import GatewayOptions, check, with_upstreams
+from mcpwatch.config import GatewayOptions, Place, check, with_upstreams
 from mcpwatch.upstreams.spec import NotInstalled
 
 
@@ -27,18 +27,23 @@ def both(context: click.Context, *, read_only: bool, plain: bool) -> int:
         return ready.code
     for name, url in ready["endpoints"].items():
         say(f"{name}: {url}")
-    leave_running = False
+    ending = "leave"
     try:
-        leave_running = show(options.place, read_only=read_only, plain=plain, owned=True)
+        ending = show(options.place, read_only=read_only, plain=plain, owned=True)
     except KeyboardInterrupt:
-        pass
+        ending = "stop"
     finally:
-        if not leave_running:
-            child.stop()
-    if leave_running:
-        attach = " ".join(["mcpwatch", "attach", *options.place.arguments()])
-        say(f"The gateway goes on (pid {ready['pid']}). Come back with: {attach}")
+        # A console that fails takes no gateway with it.
+        _end(child, ending, options.place, ready["pid"])
     return 0
+
+
+def _end(child: Child, ending: str, place: Place, pid: int) -> None:
+    if ending == "stop":
+        child.stop()
+    elif child.alive:
+        attach = " ".join(["mcpwatch", "attach", *place.arguments()])
+        say(f"The gateway goes on (pid {pid}). Come back with: {attach}")
 
 
 def _make_available(options: GatewayOptions) -> None:

@@ -15,6 +15,7 @@ from mcpwatch.config import GatewayOptions
 from mcpwatch.files import private_dir
 
 _END_S = 20.0
+_LOG_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Child:
 
     def __init__(self, options: GatewayOptions) -> None:
         self.log = private_dir(options.place.folder) / "gateway.log"
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._from = os.fstat(handle).st_size
         with os.fdopen(handle, "ab") as log:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import signal
 import sys
+from typing import Literal
 
 from mcpwatch.config import Place
+
+Ending = Literal["stop", "leave"]
 
 
 def can_draw() -> bool:
@@ -15,17 +19,17 @@ def can_draw() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
-def show(place: Place, *, read_only: bool, plain: bool, owned: bool) -> bool:
+def show(place: Place, *, read_only: bool, plain: bool, owned: bool) -> Ending:
     """Show the gateway until the operator quits. `owned`: this process started it and asks what becomes of it.
 
-    Returns whether it shall be left running.
+    Returns what becomes of that one.
     """
     if plain or not can_draw():
         from mcpwatch.cli.plain import follow
 
         follow(place)
-        return False
-    return _draw(place, read_only=read_only, owned=owned) == "leave"
+        return "stop"
+    return "stop" if _draw(place, read_only=read_only, owned=owned) == "stop" else "leave"
 
 
 def operator() -> str:
@@ -45,6 +49,9 @@ def _draw(place: Place, *, read_only: bool, owned: bool) -> str | None:
 
     async def run() -> str | None:
         async with ControlClient(place.socket) as client:
-            return await ConsoleApp(client, settings).run_async()
+            app = ConsoleApp(client, settings)
+            ending = "stop" if owned else "leave"
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.exit, ending)
+            return await app.run_async()
 
     return asyncio.run(run())

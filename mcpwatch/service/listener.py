@@ -14,6 +14,7 @@ import uvicorn
 
 from mcpwatch.config import Address
 from mcpwatch.errors import ConfigError
+from mcpwatch.service.patience import PatientProtocol
 
 _BACKLOG = 2048
 _LAST_WORDS_S = 2
@@ -49,7 +50,7 @@ class Listener:
         cert, key = self._tls
         config = uvicorn.Config(
             application,
-            http="httptools",
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -97,6 +98,8 @@ def _bound(address: Address) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
+        # Only a listening socket keeps others off the port for certain.
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as fault:
         listener.close()

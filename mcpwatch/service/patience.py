@@ -1,0 +1,57 @@
+"""uvicorn's HTTP protocol, with an end to its patience: who does not finish the headers loses the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADERS_S = 15.0
+HEADERS_BYTES = 64 * 1024
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose headers take longer than `HEADERS_S` or more than `HEADERS_BYTES`.
+
+    Bodies are bounded by the application; idle connections between requests by uvicorn's keep-alive.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._in_headers = True
+        self._seen_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(HEADERS_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Most headers arrive in one piece, so that this costs them nothing.
+        if self._in_headers:
+            self._seen_bytes += len(data)
+            if self._seen_bytes > HEADERS_BYTES:
+                self.transport.close()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._in_headers = True
+        self._seen_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

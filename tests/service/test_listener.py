@@ -1,0 +1,103 @@
+"""The HTTP side: one port, taken at once, patient with callers up to a point, gone after the stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mcpwatch.config import Address
+from mcpwatch.errors import ConfigError
+from mcpwatch.service import patience
+from mcpwatch.service.listener import Listener
+
+WITHIN_S = 5.0
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+async def hello(scope: dict[str, Any], receive: Any, send: Send) -> None:
+    """The smallest application."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    listener = Listener(Address("127.0.0.1", 0))
+    await listener.start(hello)
+    yield listener
+    await listener.stop()
+
+
+async def connected(listener: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", listener.port)
+
+
+async def test_a_request_is_answered_and_the_connection_kept(listener: Listener) -> None:
+    reader, writer = await connected(listener)
+    for _ in range(2):
+        writer.write(REQUEST)
+        answer = await asyncio.wait_for(reader.readuntil(b"hello"), WITHIN_S)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"server:" not in answer.lower()
+    writer.close()
+
+
+async def test_headers_without_end_close_the_connection(listener: Listener) -> None:
+    reader, writer = await connected(listener)
+    writer.write(b"GET / HTTP/1.1\r\n" + b"X-A: " + b"a" * (patience.HEADERS_BYTES + 1))
+    assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST])
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\nHost: "])
+async def test_slow_headers_close_the_connection(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, before: bytes, sent: bytes
+) -> None:
+    monkeypatch.setattr(patience, "HEADERS_S", 0.1)
+    reader, writer = await connected(listener)
+    if before:
+        writer.write(before)
+        await asyncio.wait_for(reader.readuntil(b"hello"), WITHIN_S)
+    writer.write(sent)
+    assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
+    writer.close()
+
+
+async def test_a_connection_that_says_nothing_is_closed(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEADERS_S", 0.1)
+    reader, writer = await connected(listener)
+    assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
+    writer.close()
+
+
+async def test_the_port_is_taken_at_once_and_free_after_the_stop() -> None:
+    first = Listener(Address("127.0.0.1", 0))
+    with pytest.raises(ConfigError, match=str(first.port)):
+        Listener(Address("127.0.0.1", first.port))
+    await first.start(hello)
+    await first.stop()
+    await first.stop()
+    second = Listener(Address("127.0.0.1", first.port))
+    await second.stop()
+
+
+async def test_a_host_that_is_not_of_this_machine_is_one_sentence() -> None:
+    with pytest.raises(ConfigError):
+        Listener(Address("192.0.2.1", 0))
+    with pytest.raises(ConfigError, match="no address"):
+        Listener(Address("name.invalid", 0))
+
+
+async def test_ipv6_works_where_the_machine_has_it() -> None:
+    if not socket.has_ipv6:
+        return
+    listener = Listener(Address("::1", 0))
+    assert listener.port
+    await listener.stop()
