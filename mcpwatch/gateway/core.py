@@ -38,9 +38,15 @@ class Inbound:
     modern: bool
     session: Session | None
     arrived: float
+    _caller: Caller | None = None
 
     def caller(self) -> Caller:
         """Who calls, by grant, session and the name the client gave itself."""
+        if self._caller is None:
+            self._caller = self._who()
+        return self._caller
+
+    def _who(self) -> Caller:
         if self.session is not None:
             session = self.session
             return Caller(self.grant.label, session.client, session.id, session.client_version)

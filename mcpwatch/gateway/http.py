@@ -14,7 +14,6 @@ from mcpwatch.gateway.book import Book
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.exchange import Exchange, Receive, Scope, Send, TooLarge
 from mcpwatch.gateway.grants import Grant, Grants
-from mcpwatch.gateway.headers import one
 from mcpwatch.gateway.link import Headers
 from mcpwatch.gateway.relay import Relay
 from mcpwatch.gateway.replies import error
@@ -38,6 +37,13 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+_SINGLE = frozenset(b"host origin authorization content-type content-length content-encoding mcp-session-id".split())
+_FORMS = 256
+
+Fields = dict[bytes, bytes]
+"""Headers by name; of those that decide, none is there twice."""
+
+_REPEATED = Refusal(400, "(headers)", "A header appears more than once", close=True)
 _NO_TOKEN = Refusal(401, "(no token)", "A valid bearer token is needed", headers=((b"www-authenticate", b"Bearer"),))
 _NO_UPSTREAM = Refusal(404, "(no such upstream)", "There is no such endpoint")
 _BAD_HOST = Refusal(403, "(host)", "This Host is not served")
@@ -56,7 +62,8 @@ class Front:
         self._book = book
         self._grants = grants
         self._relay = Relay(core, book)
-        self._hosts: dict[int, frozenset[str]] = {}
+        self._hosts: dict[int, frozenset[bytes]] = {}
+        self._forms: dict[tuple[bytes | None, ...], Refusal | None] = {}
         self._guesses = Throttle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,10 +71,11 @@ class Front:
         ex = Exchange(headers, receive, send, self._core.config.limits.keepalive_ms / 1000)
         path: str = scope["path"]
         upstream = path.removeprefix(_MCP) if path.startswith(_MCP) else ""
-        refusal = self._check_addresses(scope, headers)
+        fields = dict(headers)
+        refusal = _repeated(headers, fields) or self._check_addresses(scope, fields)
         if refusal is None and upstream:
-            grant = self._grants.find(_token(headers))
-            refusal = self._check_grant(grant, upstream) or self._check_form(scope["method"], headers)
+            grant = self._grants.find(_token(fields))
+            refusal = self._check_grant(grant, upstream) or self._check_form(scope["method"], fields)
             if refusal is None and grant is not None:
                 await self._serve(ex, scope["method"], upstream, grant)
                 return
@@ -103,27 +111,26 @@ class Front:
         await self._refuse(ex, upstream, grant.label, refusal)
         return None
 
-    def _check_addresses(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def _check_addresses(self, scope: Scope, fields: Fields) -> Refusal | None:
         """Only names of this gateway: a web page that had its own name point here is none. Source: MCP transports."""
-        hosts = [value for name, value in headers if name == b"host"]
         server = scope.get("server")
         allowed = self._allowed(server[1] if server and server[1] else 0)
-        known = len(hosts) == 1 and hosts[0].decode("latin-1").lower() in allowed
-        if not known and not (self._core.config.any_host and len(hosts) == 1):
+        host = fields.get(b"host")
+        if host is None or (host.lower() not in allowed and not self._core.config.any_host):
             return _BAD_HOST
-        origins = [value.decode("latin-1").lower() for name, value in headers if name == b"origin"]
-        scheme = "https://" if self._core.config.tls else "http://"
-        if any(not (origin.startswith(scheme) and origin.removeprefix(scheme) in allowed) for origin in origins):
+        origin = fields.get(b"origin")
+        scheme = b"https://" if self._core.config.tls else b"http://"
+        if origin is not None and (not origin.startswith(scheme) or origin[len(scheme) :].lower() not in allowed):
             return _BAD_ORIGIN
         return None
 
-    def _allowed(self, port: int) -> frozenset[str]:
+    def _allowed(self, port: int) -> frozenset[bytes]:
         known = self._hosts.get(port)
         if known is None:
             names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
             if port == (443 if self._core.config.tls else 80):
                 names += ["127.0.0.1", "localhost", "[::1]"]
-            known = frozenset([*names, *(host.lower() for host in self._core.config.hosts)])
+            known = frozenset(name.lower().encode() for name in (*names, *self._core.config.hosts))
             self._hosts[port] = known
         return known
 
@@ -132,25 +139,18 @@ class Front:
             return _NO_TOKEN
         return None if upstream in self._core.links and grant.reaches(upstream) else _NO_UPSTREAM
 
-    def _check_form(self, verb: str, headers: Headers) -> Refusal | None:
+    def _check_form(self, verb: str, fields: Fields) -> Refusal | None:
         if verb != "POST":
             return None
-        kind = one(headers, b"content-type").lower().split(";")
-        charset = next((part.partition("=")[2].strip('" ') for part in kind[1:] if "charset" in part), "utf-8")
-        encoding = one(headers, b"content-encoding").lower()
-        if (
-            kind[0].strip() != "application/json"
-            or charset not in ("utf-8", "utf8")
-            or encoding not in ("", "identity")
-        ):
-            return _BAD_TYPE
-        accept = one(headers, b"accept").lower()
-        if accept and not any(part.split(";")[0].strip() in _ACCEPTED for part in accept.split(",")):
-            return _BAD_ACCEPT
-        length = one(headers, b"content-length")
+        form = fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"accept")
+        if form not in self._forms:
+            if len(self._forms) > _FORMS:
+                self._forms.clear()
+            self._forms[form] = _form_refusal(*(value or b"" for value in form))
+        length = fields.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > self._core.config.limits.body_bytes:
             return _TOO_LARGE
-        return None
+        return self._forms[form]
 
     async def _refuse(self, ex: Exchange, upstream: str, grant: str, refusal: Refusal) -> None:
         if upstream in self._core.links:
@@ -173,7 +173,7 @@ class Front:
             await ex.reply(404, [])
 
     async def _metrics(self, ex: Exchange) -> None:
-        if self._grants.find(_token(ex.headers)) is None:
+        if self._grants.find(_token(dict(ex.headers))) is None:
             await self._guesses.slow_down()
             await ex.reply(401, [*_NO_TOKEN.headers])
             return
@@ -205,9 +205,27 @@ class Throttle:
             await asyncio.sleep(self._WAIT_S)
 
 
-def _token(headers: Headers) -> str | None:
-    given = [value for name, value in headers if name == b"authorization"]
-    if len(given) != 1:
+def _repeated(headers: Headers, fields: Fields) -> Refusal | None:
+    """Of a header given twice, one reader takes the first and another the last."""
+    if len(fields) == len(headers):
         return None
-    scheme, _, token = given[0].decode("latin-1").strip().partition(" ")
+    names = [name for name, _ in headers if name in _SINGLE]
+    return None if len(names) == len(set(names)) else _REPEATED
+
+
+def _form_refusal(content_type: bytes, encoding: bytes, accept: bytes) -> Refusal | None:
+    kind, *parameters = content_type.decode("latin-1").lower().split(";")
+    charset = next((part.partition("=")[2].strip('" ') for part in parameters if "charset" in part), "utf-8")
+    if kind.strip() != "application/json" or charset not in ("utf-8", "utf8"):
+        return _BAD_TYPE
+    if encoding.strip().lower() not in (b"", b"identity"):
+        return _BAD_TYPE
+    wanted = accept.decode("latin-1").lower()
+    if wanted and not any(part.split(";")[0].strip() in _ACCEPTED for part in wanted.split(",")):
+        return _BAD_ACCEPT
+    return None
+
+
+def _token(fields: Fields) -> str | None:
+    scheme, _, token = fields.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -102,6 +102,14 @@ async def test_a_session_of_another_grant_is_unknown(gateway: House) -> None:
     assert [row.rule for row in gateway.journal.rows] == ["(unknown session)"] * 3
 
 
+@pytest.mark.parametrize("line", ["Host: evil.example", "Authorization: Bearer x", "Content-Type: text/plain"])
+async def test_a_deciding_header_given_twice_is_refused(gateway: House, line: str) -> None:
+    head = _head(gateway, len(GOOD))[:-2] + line.encode() + b"\r\n\r\n"
+    answer = await _raw(gateway, head + GOOD.encode())
+    assert b" 400 " in answer.splitlines()[0]
+    _rejected_once(gateway)
+
+
 async def test_length_and_chunks_together_are_refused(gateway: House) -> None:
     head = f"POST /mcp/up HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\nAuthorization: Bearer {gateway.token}\r\n"
     both = "Content-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
