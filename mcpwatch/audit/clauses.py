@@ -36,6 +36,9 @@ _OPEN = """c.seq IN (SELECT seq FROM calls INDEXED BY calls_open
 _SAFE = re.compile(r"[A-Za-z0-9 _./@-]+\Z")
 """Texts that JSON writes as they are, so that they can be looked for in a row's JSON."""
 
+_EXPONENT = re.compile(r"(?i)[0-9]e-?[0-9]")
+"""Numbers that can be written in more than one way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -90,7 +93,7 @@ def _condition(term: Term) -> Condition | None:
         case "text":
             return _part(term.values[0], "(r.body LIKE ? ESCAPE '\\' OR o.body LIKE ? ESCAPE '\\')", 2)
         case "arg":
-            return _part(term.name.rpartition(".")[2], "r.body LIKE ? ESCAPE '\\'", 1)
+            return _argument(term)
         case _:
             return None
 
@@ -122,7 +125,17 @@ def _literal(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
+def _argument(term: Term) -> Condition | None:
+    """The name, and of a value its longest part without `*`, stand somewhere in the row."""
+    parts = [term.name.rpartition(".")[2]]
+    if term.op == "=" and len(term.values) == 1:
+        parts.append(max(term.values[0].split("*"), key=len))
+    found = [item for part in parts if (item := _part(part, "r.body LIKE ? ESCAPE '\\'", 1))]
+    sql = " AND ".join(item.sql for item in found)
+    return Condition(f"({sql})", tuple(value for item in found for value in item.values), exact=False) if sql else None
+
+
 def _part(text: str, sql: str, count: int) -> Condition | None:
-    if not _SAFE.match(text) or len(text) > 1000:
+    if not _SAFE.match(text) or len(text) > 1000 or _EXPONENT.search(text):
         return None
     return Condition(sql, (f"%{_literal(text)}%",) * count, exact=False)

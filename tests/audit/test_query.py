@@ -58,6 +58,13 @@ FILTERS = [
     "id:c1",
     "arg:ns=prod",
     "-arg:ns=prod",
+    "arg:ns=pr*",
+    "arg:n=3*",
+    "arg:ns=prod,dev",
+    "arg:t=*naïve",
+    "arg:f=1e-07",
+    "arg:f=1e+16",
+    "1e-07",
     "arg:n>30",
     "arg:a.b",
     "arg:50%_off",
@@ -92,7 +99,14 @@ def _some(count: int, seed: int) -> list[CallRecord | CallOutcome]:
             upstream=chance.choice(["eks", "git"]),
             session=chance.choice(["", "s-1"]),
             args=chance.choice(
-                [{"ns": "prod"}, {"namespace": "Prod", "n": number}, {"a": {"b": 1}}, {"t": "50%_off naïve"}, {}]
+                [
+                    {"ns": "prod"},
+                    {"namespace": "Prod", "n": number},
+                    {"a": {"b": 1}},
+                    {"t": "50%_off naïve"},
+                    {"f": [1e-7, 1e16]},
+                    {},
+                ]
             ),
             decision=decision,
             rule=rule,
