@@ -81,7 +81,7 @@ class Gateway:
         await asyncio.gather(*self._core.tasks, return_exceptions=True)
 
     def _held(self, upstream: str | None = None) -> list[Hold]:
-        return [h for h in self.holds.waiting() if not h.late and upstream in (None, h.record.upstream)]
+        return [h for h in self.holds.waiting() if upstream in (None, h.record.upstream)]
 
     def _frozen(self, scope: str, cancel: bool) -> None:
         kind, _, name = scope.partition(":")

@@ -65,12 +65,16 @@ class Holds:
         self._approved: dict[tuple[str, ...], Approval] = {}
 
     def waiting(self) -> list[Hold]:
-        """Held calls, oldest first, then those whose caller stopped waiting but may still be approved."""
+        """Held calls whose callers wait, oldest first."""
+        return list(self._waiting.values())
+
+    def late(self) -> list[Hold]:
+        """Calls whose callers stopped waiting; approved now, one identical retry passes."""
         now = self._ports.now_ms()
         for call_id, hold in list(self._late.items()):
             if now > hold.expires_at_ms + hold.remember_ms:
                 del self._late[call_id]
-        return [*self._waiting.values(), *self._late.values()]
+        return list(self._late.values())
 
     @property
     def full(self) -> bool:

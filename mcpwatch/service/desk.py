@@ -65,6 +65,7 @@ class Desk:
             "upstreams": {name: self._upstream_status(name) for name in self.upstreams.specs},
             "counters": list(self.counters()),
             "holds": [self._hold_json(hold) for hold in self.gateway.holds.waiting()],
+            "late_holds": [self._hold_json(hold) for hold in self.gateway.holds.late()],
             "frozen": sorted(self.gateway.freeze.scopes),
             "consoles": len(self.feed),
             "audit": {
@@ -184,7 +185,6 @@ class Desk:
             "tool": record.tool,
             "args": record.args,
             "rule": hold.rule,
-            "late": hold.late,
             "at": rfc3339(record.at_ms),
             "expires_at": rfc3339(hold.expires_at_ms),
         }

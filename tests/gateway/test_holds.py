@@ -73,6 +73,8 @@ async def test_a_late_approval_is_good_for_one_identical_call_of_the_same_caller
         waiting = await held(h, call("drop", {"a": 1, "b": 2}))
         call_id = only(h)
         assert "within 10 min" in (await waiting).text
+        assert h.gateway.holds.waiting() == []
+        assert [hold.record.call_id for hold in h.gateway.holds.late()] == [call_id]
         await h.gateway.holds.decide(call_id, approve=True, by="ann")
         other = await held(h, call("drop", {"a": 1, "b": 3}))
         assert (await h.post(call("drop", {"b": 2, "a": 1}, message_id=2))).text == "done"
