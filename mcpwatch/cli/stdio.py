@@ -6,8 +6,6 @@ import asyncio
 import dataclasses
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator
 from types import FrameType
 from typing import Any
 
@@ -20,7 +18,6 @@ from mcpwatch.cli.reach import ask
 from mcpwatch.config import GatewayOptions
 from mcpwatch.errors import ConfigError
 
-_LINE_BYTES = 16 * 1024 * 1024 + 1
 _FREE_PORT = "127.0.0.1:0"
 
 
@@ -75,34 +72,9 @@ def _choose(options: GatewayOptions, endpoints: dict[str, str]) -> str:
 
 
 def _carry(url: str, token: str) -> None:
-    from mcpwatch.gateway.stdio import Courier
+    from mcpwatch.gateway.stdio import run_stdio
 
-    asyncio.run(Courier(url, token, _write).run(_lines()))
-
-
-def _write(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
-
-
-async def _lines() -> AsyncIterator[bytes]:
-    """Lines of stdin. A thread reads them, because stdin may be a file, which no event loop can wait for."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes] = asyncio.Queue()
-
-    def read() -> None:
-        while True:
-            line = sys.stdin.buffer.readline(_LINE_BYTES)
-            try:
-                loop.call_soon_threadsafe(queue.put_nowait, line)
-            except RuntimeError:
-                return
-            if not line:
-                return
-
-    threading.Thread(target=read, daemon=True, name="stdin").start()
-    while line := await queue.get():
-        yield line
+    asyncio.run(run_stdio(url, token, sys.stdin.buffer, sys.stdout.buffer))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

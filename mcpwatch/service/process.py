@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -128,6 +129,9 @@ class GatewayProcess:
             helpers = self._helpers(policies, watcher, control)
             tasks = [group.create_task(_kept_going(name, helper)) for name, helper in helpers.items()]
             await self._upstreams.first_inventory(_FIRST_S)
+            # What is there now stays: looking through it again and again would only delay calls.
+            gc.collect()
+            gc.freeze()
             self._say_ready(endpoints)
             await self._end.wait()
             log.info("stopping: calls in flight get up to %.0f s", DRAIN_S)
