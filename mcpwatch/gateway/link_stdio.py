@@ -22,7 +22,7 @@ from mcpwatch.gateway.link_stdio_probe import House, open_house
 from mcpwatch.gateway.link_stdio_shared import Shared
 from mcpwatch.gateway.process import Child, Command
 from mcpwatch.gateway.remedies import remedy_for
-from mcpwatch.gateway.wire import HEADER_MISMATCH, Message
+from mcpwatch.gateway.wire import HEADER_MISMATCH, METHOD_NOT_FOUND, Message
 from mcpwatch.policy.values import Json
 
 START_TIMEOUT_MS = 60_000
@@ -96,7 +96,7 @@ class StdioLink:
     async def send(self, request: Request) -> Answer:
         """Raises UpstreamError, also from the events of the answer, when the process cannot be reached or dies."""
         if not request.modern:
-            return await self._pool.handle(request)
+            return self._no_such_method(request) or await self._pool.handle(request)
         if self._house is not None and not self._versions:
             return inbound.legacy_only(request.message, answers.header(request, b"mcp-protocol-version"))
         if request.verb != "POST":
@@ -123,6 +123,14 @@ class StdioLink:
         await asyncio.gather(self._pool.stop(), *([house.child.stop()] if house else []))
         self._keeper.close()
         self._tell("stopped", "", "")
+
+    def _no_such_method(self, request: Request) -> Answer | None:
+        """`initialize` under a modern header: that era has no such method. Servers that speak no other era take it."""
+        version = answers.header(request, b"mcp-protocol-version")
+        message = request.message
+        if message is None or message.method != "initialize" or version not in self._versions:
+            return None
+        return answers.refused(404, "Method not found", id=message.id, code=METHOD_NOT_FOUND)
 
     async def _send_modern(self, request: Request) -> Answer:
         message = request.message

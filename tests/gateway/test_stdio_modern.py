@@ -304,3 +304,10 @@ async def test_the_gateway_itself_hears_of_changed_tools() -> None:
     async with started() as watched:
         await modern(watched).say("poke")
         await until(lambda: watched.tools_changed == 1)
+
+
+async def test_initialize_under_a_modern_header_is_no_method_of_that_era() -> None:
+    async with started() as watched:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2026-07-28"}}
+        answer = await Client(watched.link).post(body, headers={b"mcp-protocol-version": b"2026-07-28"})
+        assert (answer.status, (await said(answer))[-1]["error"]["code"]) == (404, -32601)
