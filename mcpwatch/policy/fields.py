@@ -76,8 +76,8 @@ def members(
 
 def _unknown_key(report: Report, at: int, pointer: str, key: str, known: Sequence[str]) -> None:
     close = None if report.full else nearest(key, known)
-    hint = f'did you mean "{close}"? ' if close else ""
-    message = f'unknown key "{cut(key)}"; {hint}Known here: {", ".join(known)}'
+    hint = f'did you mean "{close}"?' if close else f"known here: {', '.join(known)}"
+    message = f'unknown key "{cut(key)}"; {hint}'
     report.error(at, f"{pointer}/{pointer_token(key)}", message, len(key) + 2)
 
 
@@ -142,7 +142,7 @@ def window(report: Report, node: Node | None, pointer: str) -> Window | None:
     found = window_of(value) if isinstance(value, int | str) else None
     if found is not None:
         return found
-    what = 'a window: "minute", "hour", "day", whole seconds, or a length like "90s", "5m", "12h", "7d"'
+    what = 'a window like "minute", "hour", "day", 90, "90s", "5m", "12h", "7d"'
     return expected(report, node, pointer, what, ("minute", "hour", "day"))
 
 
