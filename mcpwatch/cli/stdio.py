@@ -74,7 +74,8 @@ def _choose(options: GatewayOptions, endpoints: dict[str, str]) -> str:
 def _carry(url: str, token: str) -> None:
     from mcpwatch.gateway.stdio import run_stdio
 
-    asyncio.run(run_stdio(url, token, sys.stdin.buffer, sys.stdout.buffer))
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
+        asyncio.run(run_stdio(url, token, stdin, sys.stdout.buffer))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
