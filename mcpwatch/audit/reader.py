@@ -19,6 +19,9 @@ from mcpwatch.errors import AuditError, ConfigError
 from mcpwatch.filters import Filter
 from mcpwatch.records import public_json
 
+BUSY_S = 2.0
+"""How long a question waits for another program's lock."""
+
 _CALLS = """SELECT c.seq, c.at_ms, r.body, o.body
     FROM calls AS c JOIN rows AS r ON r.row = c.call_row LEFT JOIN rows AS o ON o.row = c.outcome_row
     WHERE """
@@ -191,7 +194,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _connect(where: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(where, uri=True, timeout=2.0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(where, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -16000")
     return connection

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mcpwatch.audit import query, recovery, store, writer
+from mcpwatch.audit import query, recovery, schema, store, writer
 from mcpwatch.audit.journal import AuditLog
 from mcpwatch.audit.verify import verify
 from mcpwatch.errors import AuditError
@@ -222,6 +222,30 @@ async def test_a_file_damaged_in_use_is_set_aside_without_a_restart(path: Path, 
     assert [(record["call_id"], record["outcome"]) for record in query.search(path)] == [("b", "ok")]
     assert states.names() == ["failed", "ok"]
     assert verify(path).ok
+
+
+async def test_a_failing_index_is_a_failing_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoIndex(sqlite3.Connection):
+        broken: ClassVar[bool] = False
+
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            if NoIndex.broken and sql == schema.MOVE_MARK:
+                raise _fault(sqlite3.SQLITE_IOERR, "no index")
+            return super().execute(sql, parameters)
+
+    monkeypatch.setattr(writer, "INDEX_STEP", 10)
+    states = States()
+    async with opened(path, on_state=states, factory=NoIndex) as log:
+        NoIndex.broken = True
+        for number in range(10):
+            await log.intend(call(f"{number}"))
+        async with asyncio.timeout(5):
+            while log.state.state == "ok":
+                await asyncio.sleep(0.005)
+        NoIndex.broken = False
+        await _recovered(log)
+    assert states.names()[:1] == ["failed"]
+    assert [record["call_id"] for record in query.search(path)] == [f"{number}" for number in range(10)]
 
 
 async def test_a_file_removed_in_use_is_noticed_and_its_head_is_named(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mcpwatch.audit import query, schema
+from mcpwatch.audit import query, reader, schema
 from mcpwatch.audit.rows import call_entry, outcome_entry
 from mcpwatch.audit.store import Store
 from mcpwatch.errors import AuditError, ConfigError
@@ -284,3 +285,47 @@ async def test_reading_does_not_hold_up_writing(path: Path) -> None:
         await log.intend(call("c"))
         assert [record["call_id"] for record in reading] == ["b"]
         assert len(query.search(path)) == 3
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+async def test_an_agent_is_found_whether_its_calls_are_few_or_many(
+    path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_FEW", few)
+    await _filled(path, _some(60, seed=3), 10**6)
+    everything = query.search(path)
+    for text in ("agent:alice", "agent:claude dec:allow", "agent:nobody", "agent:bob,claude"):
+        assert query.search(path, text) == [r for r in everything if parse_filter(text).matches(r)]
+
+
+async def test_patterns_that_sqlite_would_refuse_are_matched_all_the_same(path: Path) -> None:
+    await _filled(path, _some(60, seed=3), 10**6)
+    long = "*" + "l" * 60_000
+    assert len(query.search(path, f"-tool:{long}")) == 60
+    assert query.search(path, f"tool:{long},{long} {'x' * 60_000}") == []
+
+
+async def test_a_row_that_is_no_json_any_more_is_said(path: Path) -> None:
+    async with opened(path) as log:
+        await log.intend(call("a"))
+        await log.intend(call("b"))
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP TRIGGER rows_no_update")
+    connection.execute("UPDATE rows SET body = '{' WHERE row = 2")
+    connection.close()
+    assert query.show(path, 2) is not None
+    with pytest.raises(AuditError, match="call 1 is damaged; see mcpwatch audit verify"):
+        query.search(path)
+
+
+async def test_a_locked_audit_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "BUSY_S", 0.01)
+    await _filled(path, _some(5, seed=3), 10**6)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(AuditError, match="another program holds its lock"):
+            query.search(path)
+    finally:
+        other.close()
