@@ -8,6 +8,7 @@ from textual.content import Content
 
 from mcpwatch.console.fitting import Piece
 from mcpwatch.console.meters import Meter
+from mcpwatch.console.safe import shorten
 from mcpwatch.console.theme import Look
 
 
@@ -53,10 +54,9 @@ def heat(meter: Meter, now_ms: int) -> str:
 
 
 def title(name: str, note: str, width: int, *, focused: bool = False) -> Content:
-    """The first line of a panel: its name, a remark, and a rule to the edge."""
+    """The first line of a panel: its name, a remark (shortened where it must be), and a rule to the edge."""
     style = "bold $primary" if focused else "bold $foreground"
-    rest = max(0, width - len(name) - len(note) - 5)
+    note = shorten(note, max(0, width - len(name) - 3))
     gap = "  " if note else ""
-    return Content.assemble(
-        " ", (name, style), (gap + note, "$muted"), (" ", ""), ("─" * max(0, rest + (1 if note else 3)), "$line")
-    )
+    made = Content.assemble(" ", (name, style), (gap + note, "$muted"), " ")
+    return (made + Content.styled("─" * max(0, width - made.cell_length), "$line")).truncate(width)
