@@ -144,6 +144,13 @@ def test_long_values_are_spread_over_lines() -> None:
     assert text.count("\n") == text.count("\r\n")
 
 
+@pytest.mark.parametrize("column", [0, 20])
+def test_what_fits_the_width_stays_on_one_line(column: int) -> None:
+    fits = ["x" * (WIDTH - column - 4)]
+    assert layout(fits, column=column) == f'["{fits[0]}"]'
+    assert layout([fits[0] + "x"], column=column) == f'[\n  "{fits[0]}x"\n]'
+
+
 @given(st.lists(st.text(), min_size=1, max_size=4))
 def test_every_path_can_be_written_and_read_back(keys: list[str]) -> None:
     path = tuple(key.encode("utf-8", "replace").decode() for key in keys)

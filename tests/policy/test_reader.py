@@ -380,10 +380,17 @@ def test_a_sliding_window_has_a_bound() -> None:
         ("12h", Window("12h", 43_200_000)),
         ("7d", Window("7d", 604_800_000)),
         (1, Window("1s", 1_000)),
+        ("3660d", Window("3660d", 316_224_000_000)),
+        (316_224_000, Window("316224000s", 316_224_000_000)),
     ],
 )
 def test_windows_of_one_length_are_one_window(value: object, window: Window) -> None:
     assert read(policy({"limits": [limit(window=value)]})).tools["t"].limits[0].window == window
+
+
+@pytest.mark.parametrize("value", ["3661d", 316_224_001])
+def test_windows_of_more_than_ten_years_are_slips(value: object) -> None:
+    assert pointers(policy({"limits": [limit(window=value)]})) == ["/tools/t/limits/0/window"]
 
 
 def test_a_whole_limit_is_read() -> None:
