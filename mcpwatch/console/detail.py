@@ -28,9 +28,12 @@ class DetailPanel(Panel):
     DetailPanel VerticalScroll > Static { height: auto; }
     """
 
-    def __init__(self, *, note: str = "enter whole screen, esc close", id: str | None = None) -> None:
+    def __init__(
+        self, *, note: str = "enter whole screen, esc close", judging: bool = False, id: str | None = None
+    ) -> None:
+        """`judging`: the operator decides on the call, so its arguments come first."""
         super().__init__(id=id)
-        self._note = note
+        self._note, self._judging = note, judging
         self._title = Static(markup=False, classes="title")
         self._text = Static(markup=False)
         self._scroll = VerticalScroll(self._text)
@@ -58,7 +61,9 @@ class DetailPanel(Panel):
         self._title.update(title("CALL", self._note, self.size.width))
         width = self.size.width - 3
         nothing = Content.styled("No call selected: j k or a click selects one.", "$muted")
-        self._text.update(story(call, ledger, self.host.look, self.host.zone, width) if call else nothing)
+        look, zone = self.host.look, self.host.zone
+        told = story(call, ledger, look, zone, width, arguments_first=self._judging) if call else nothing
+        self._text.update(told)
 
     def on_resize(self) -> None:
         self.show(self.host.ledger)

@@ -149,8 +149,8 @@ def _house(ledger: Ledger, host: Host) -> list[Fact]:
     facts: list[Fact] = []
     if host.read_only:
         facts.append(fact(68, "READ-ONLY", style="bold $accent", right=True))
-    if ledger.dropped:
-        facts.append(fact(45, f"{amount(ledger.dropped)} not shown", style="$warning", right=True))
+    if ledger.dropped + ledger.unread:
+        facts.append(fact(45, f"{amount(ledger.dropped + ledger.unread)} not shown", style="$warning", right=True))
     if consoles:
         word = "console" if consoles == 1 else "consoles"
         facts.append(fact(30, f"{consoles} {word}", style="$muted", right=True))

@@ -118,7 +118,7 @@ class HoldsScreen(CallOrders, Seat):
         super().__init__()
         del ledger
         self._list = HoldList(id="main")
-        self._detail = DetailPanel(note="a approve, d refuse", id="hold-detail")
+        self._detail = DetailPanel(note="a let pass, d refuse", judging=True, id="hold-detail")
 
     def body(self) -> Iterable[Widget]:
         yield Horizontal(self._list, self._detail, id="holds")
@@ -126,6 +126,10 @@ class HoldsScreen(CallOrders, Seat):
     def show(self, ledger: Ledger) -> None:
         super().show(ledger)
         self._detail.display = bool(ledger.holds)
+        if self.has_class("-narrow"):
+            self._list.styles.height = min(7, 1 + 2 * max(2, len(ledger.holds))) if ledger.holds else "1fr"
+        else:
+            self._list.styles.height = "1fr"
 
     def on_hold_list_moved(self) -> None:
         self._detail.tell(self._list.selected)

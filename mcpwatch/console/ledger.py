@@ -63,6 +63,8 @@ class Ledger:
         self.latencies = Latencies()
         self.tools: dict[tuple[str, str], ToolStats] = {}
         self.upstreams: dict[str, Upstream] = {}
+        self.offered: set[str] = set()
+        """Names of all tools that the upstreams offer."""
         self.policies: dict[str, PolicyView] = {}
         self.holds: dict[str, Hold] = {}
         self.frozen: set[str] = set()
@@ -73,6 +75,7 @@ class Ledger:
         self.audit_error = ""
         self.refused = 0
         self.dropped = 0
+        self.unread = 0
         self._folds: dict[str, Callable[[Object], None]] = {
             "hello": self.hello,
             "call_decided": lambda event: self._decided(event["record"]),
@@ -95,10 +98,14 @@ class Ledger:
         self.now_ms = now_ms
 
     def fold(self, event: Object) -> None:
-        """Take one event of the feed. Types that this console does not know are passed over."""
+        """Take one event of the feed. What a gateway of another version tells in other words is counted in `unread`."""
         handler = self._folds.get(str(event.get("type")))
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             handler(event)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self.unread += 1
 
     def hello(self, event: Object) -> None:
         """A snapshot: everything known before is replaced; numbers of calls go on."""
@@ -234,7 +241,8 @@ class Ledger:
 
     def _tools(self, name: str, tools: list[dict[str, Any]], at_ms: int) -> None:
         upstream = self._upstream_named(name)
-        upstream.tools = list(tools)
+        upstream.tools = tables(tools)
+        self.offered = {str(tool.get("name")) for known in self.upstreams.values() for tool in known.tools}
         upstream.tools_at_ms = at_ms
 
     def _upstream_named(self, name: str) -> Upstream:

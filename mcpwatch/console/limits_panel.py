@@ -74,8 +74,11 @@ class LimitsPanel(Panel, can_focus=True):
         rows = self._rows(width)
         across = max(1, len(rows[0])) if rows else 1
         shown, left = _window(rows, (self._cursor if self.has_focus else 0) // across, height - 1)
-        hidden = max(0, len(self._meters) - shown * across)
         lines = [line for row in rows[left : left + shown] for line in _beside(row, width // across)]
+        rest = self._meters[(left + shown) * across :]
+        brief = rest[: max(0, height - 1 - len(lines))] if not self._table else []
+        lines += [_brief(meter, width - 1) for meter in brief]
+        hidden = max(0, len(self._meters) - shown * across - len(brief))
         if not self._meters:
             lines = [Content.styled(shorten(" No limit in the policy: l on a call sets one.", width), "$muted")]
         note = f"{hidden} more: tab, j" if hidden else "nearest to exhaustion first" if width > 50 else ""
@@ -143,6 +146,12 @@ def _card(meter: Meter, now_ms: int, width: int, look: Look) -> list[list[Piece]
         [*bar(meter.share, max(4, room), style, look), (" ", ""), (status, style), ("  ", ""), (reset, "$muted")],
         [(fit(_who(meter), width - len(line) - 2), "$muted"), ("  ", ""), (line, style)],
     ]
+
+
+def _brief(meter: Meter, width: int) -> Content:
+    """One line, where there is no room for a card any more."""
+    used = _used(meter)
+    return Content.assemble(" ", (fit(_name(meter), max(4, width - len(used) - 3)), "$muted"), "  ", (used, "$muted"))
 
 
 @dataclass(frozen=True, slots=True)

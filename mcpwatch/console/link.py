@@ -55,6 +55,8 @@ class Link:
             self.error = "the gateway has ended"
         except ConfigError as fault:
             self.error = fault.message
+        except ValueError:
+            self.error = "the gateway sent something that is not JSON"
         finally:
             self.up = False
         return came

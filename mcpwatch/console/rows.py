@@ -49,6 +49,10 @@ class RowPainter:
             cells.append(Segment(" ", self._muted))
         return Strip(cells).apply_style(self._ground).adjust_cell_length(self.width, self._ground)
 
+    def note(self, text: str) -> Strip:
+        """A remark in place of a call."""
+        return Strip([Segment(f" {text}", self._muted + self._ground)]).adjust_cell_length(self.width, self._ground)
+
     def row(self, call: Call, *, selected: bool) -> Strip:
         """One call; a selected one has a mark and another ground."""
         ground = self._selected if selected else self._ground

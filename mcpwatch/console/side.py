@@ -41,7 +41,7 @@ class HealthPanel(Panel):
         lines += [_upstream(upstream, ledger, width - 1) for upstream in ledger.upstreams.values()]
         waiting = ledger.waiting()
         if waiting:
-            lines.append(title("WAITING FOR YOU", "a approve, d refuse", width))
+            lines.append(title("WAITING FOR YOU", "a let pass, d refuse", width))
             lines += [_hold(hold, ledger.now_ms, width - 1) for hold in waiting[:_HOLDS]]
         if len(waiting) > _HOLDS:
             lines.append(Content.styled(f" and {len(waiting) - _HOLDS} more: 5", "$muted"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import tzinfo
+from itertools import groupby
 from typing import Any
 
 from textual.content import Content
@@ -14,8 +15,8 @@ from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call, Record, moment_ms
 from mcpwatch.console.safe import safe, safe_lines
 from mcpwatch.console.theme import Look
-from mcpwatch.console.wire import number, tables
-from mcpwatch.console.wording import WORDS, amount, client_name, client_version, clock, latency, span
+from mcpwatch.console.wire import Table, number, tables
+from mcpwatch.console.wording import WORDS, amount, client_name, client_version, clock, latency, share_text, span, why
 
 _LABEL = 10
 _ARGS_MAX = 8_000
@@ -51,19 +52,28 @@ def headline(call: Call, look: Look) -> Line:
     ]
 
 
-def story(call: Call, ledger: Ledger, look: Look, zone: tzinfo | None, width: int) -> Content:
-    """All of it, one fact a line; what is longer than `width` goes on under its own beginning."""
+def story(
+    call: Call, ledger: Ledger, look: Look, zone: tzinfo | None, width: int, *, arguments_first: bool = False
+) -> Content:
+    """All of it, one fact a line; what is longer than `width` goes on under its own beginning.
+
+    `arguments_first` is for those who must judge them now.
+    """
     record = call.record
-    lines = [Content.assemble(*headline(call, look))]
-    lines += _labelled("decided", _path(call), width)
+    head = [Content.assemble(*headline(call, look))]
+    lines = _labelled("decided", _path(call), width)
     for label, make in _FACTS:
         for piece in make(record, ledger):
             lines += _labelled(label, [piece], width)
             label = ""
     lines += _labelled("at", [(clock(call.at_ms, zone, ms=True), "")], width)
     made = [Content.assemble(*line) for line in arguments(record.get("args"))]
-    lines += [Content.styled("arguments", "$muted")] if made else []
-    return Content("\n").join([*lines, *made])
+    made.insert(0, Content.styled("arguments", "$muted"))
+    steps = _steps(record)
+    if steps:
+        steps.insert(0, Content.styled("steps", "$muted"))
+    body = [*made, *lines] if arguments_first else [*lines, *made]
+    return Content("\n").join([*head, *body, *steps])
 
 
 def _labelled(label: str, pieces: Line, width: int) -> list[Content]:
@@ -75,15 +85,46 @@ def _labelled(label: str, pieces: Line, width: int) -> list[Content]:
 
 
 def _path(call: Call) -> Line:
-    """`default deny → tools.x → limits 10/10 → DENY`: the steps as the engine took them."""
+    """`listed → require ok → deny_if ok (3) → pods_rate 10/10 → LIMIT`: the way through the policy, briefly."""
+    used = {str(counter.get("rule")): share_text(counter) for counter in call.counters}
+    words: list[Piece] = []
+    steps = [step for step in tables(call.record.get("steps")) if step.get("result") != "skip"]
+    for (kind, result), group in groupby(steps, key=lambda step: (str(step.get("step")), str(step.get("result")))):
+        found = list(group)
+        if kind == "limits":
+            words += [(_limit(step, used), _RESULTS.get(result, "")) for step in found]
+        elif (kind, result) != ("hide", "pass"):
+            words.append((_stage(kind, result, found), _RESULTS.get(result, "")))
     line: Line = []
-    for step in tables(call.record.get("steps")):
-        result = str(step.get("result", ""))
-        if result == "skip":
-            continue
-        text = " ".join(part for part in (safe(step.get("step", ""), 40), safe(step.get("detail", ""), 120)) if part)
-        line += [(text, _RESULTS.get(result, "")), (" → ", "$muted")]
+    for word in words:
+        line += [word, (" → ", "$muted")]
     return [*line, (WORDS[call.word], f"bold $decision-{call.word}")]
+
+
+def _stage(kind: str, result: str, steps: list[Table]) -> str:
+    if result != "pass":
+        rule = why({"rule": steps[-1].get("rule")}).removeprefix(kind).strip()
+        return f"{safe(kind, 20)} {rule}".rstrip()
+    if kind == "default":
+        return safe(steps[-1].get("detail") or "default", 60)
+    count = f" ({len(steps)})" if len(steps) > 1 else ""
+    return f"{safe(kind, 20)} ok{count}"
+
+
+def _limit(step: Table, used: dict[str, str]) -> str:
+    rule = str(step.get("rule", ""))
+    return f"{safe(rule.rsplit('/', 1)[-1], 60)} {used.get(rule, '')}".rstrip()
+
+
+def _steps(record: Record) -> list[Content]:
+    """Every step in full, for who wants to know exactly."""
+    lines: list[Content] = []
+    for step in tables(record.get("steps")):
+        result = str(step.get("result", ""))
+        style = _RESULTS.get(result, "$muted")
+        text = f"{safe(step.get('step', ''), 20):<11}{safe(step.get('detail', ''), 600)}"
+        lines.append(Content.assemble(("  ", ""), (f"{safe(result, 8):<8}", style), (text, "$muted")))
+    return lines
 
 
 def _rule(record: Record, ledger: Ledger) -> Line:

@@ -21,6 +21,8 @@ from mcpwatch.console.wire import number
 from mcpwatch.console.wording import caller, fullest, plain
 
 _CACHED = 2048
+_STRANGER = 22
+"""A name that no upstream offers cannot make the column wider than this: an agent may call anything."""
 
 
 class CallStream(ScrollView, can_focus=True):
@@ -121,6 +123,8 @@ class CallStream(ScrollView, can_focus=True):
         if y == 0:
             return painter.head()
         line = self.scroll_offset.y + y - 1
+        if y == 2 and not len(self.view) and self.view.filtered:
+            return painter.note("No call in this list matches the filter. esc shows all again.")
         if line >= len(self.view):
             return Strip.blank(painter.width, self.rich_style)
         call = self._ledger.calls.get(self.view.number_at(line))
@@ -236,7 +240,9 @@ class CallStream(ScrollView, can_focus=True):
             call = self._ledger.calls.get(self.view.number_at(line))
             if call is None:
                 continue
-            tool, who = max(tool, len(safe(call.tool, 200))), max(who, len(caller(call.record)))
+            name = len(safe(call.tool, 200))
+            known = call.tool in self._ledger.offered
+            tool, who = max(tool, name if known else min(name, _STRANGER)), max(who, len(caller(call.record)))
             counter = fullest(call.record)
             if counter is not None:
                 used = max(used, len(plain(number(counter.get("used")))))

@@ -134,6 +134,11 @@ def fullest(record: Record) -> dict[str, Any] | None:
     return max(counters, key=lambda item: (bool(rule) and item.get("rule") == rule, share(item)))
 
 
+def share_text(counter: dict[str, Any]) -> str:
+    """`7/10`."""
+    return f"{plain(number(counter.get('used')))}/{plain(number(counter.get('max')))}"
+
+
 def share(counter: dict[str, Any]) -> float:
     """How much of a counter's maximum is used, 1.0 for a maximum of zero."""
     most = number(counter.get("max"))

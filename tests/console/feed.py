@@ -184,7 +184,7 @@ class Feed:
             "would_deny": would,
             "counters": counters,
             "charges": [],
-            "steps": _steps(tool, decision, rule, counters),
+            "steps": _steps(decision, rule, counters),
             "held_ms": None,
             "approved_by": "",
         }
@@ -302,33 +302,25 @@ class Feed:
         )
 
 
-def _steps(tool: str, decision: str, rule: str, counters: list[Object]) -> list[Object]:
-    known = tool in POLICY["tools"]
-    steps = [
-        {
-            "step": "default",
-            "rule": "",
-            "result": "pass" if known else "deny",
-            "detail": f"tools.{tool}" if known else "deny",
-        }
-    ]
-    if "/deny_if/" in rule or "/approve_if/" in rule:
-        kind = "deny_if" if "/deny_if/" in rule else "approve_if"
-        steps.append(
-            {
-                "step": kind,
-                "rule": rule,
-                "result": "deny" if kind == "deny_if" else "hold",
-                "detail": rule.rsplit("/", 1)[1],
-            }
-        )
+def _steps(decision: str, rule: str, counters: list[Object]) -> list[Object]:
+    if rule == "(hidden)":
+        return [_step("hide", "deny", rule, "the tool is hidden")]
+    steps = [_step("hide", "pass", "", "not hidden")]
+    if rule == "(default deny)":
+        return [*steps, _step("default", "deny", rule, "not listed, default deny")]
+    steps.append(_step("default", "pass", "", "listed"))
+    for kind, result in (("deny_if", "deny"), ("approve_if", "hold")):
+        if f"/{kind}/" in rule:
+            steps.append(_step(kind, result, rule, f"{rule.rsplit('/', 1)[1]}: holds"))
     for counter in counters:
         over = decision == "deny" and counter["rule"] == rule
-        detail = f"{counter['name']} {counter['used']}/{counter['max']}"
-        steps.append(
-            {"step": "limits", "rule": counter["rule"], "result": "deny" if over else "pass", "detail": detail}
-        )
+        detail = f"within {counter['max']} per {counter['window']} per {counter['scope']}"
+        steps.append(_step("limits", "deny" if over else "pass", counter["rule"], detail))
     return steps
+
+
+def _step(step: str, result: str, rule: str, detail: str) -> Object:
+    return {"step": step, "rule": rule, "result": result, "detail": detail}
 
 
 def status(at_ms: int, **changes: Any) -> Object:

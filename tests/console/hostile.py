@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from mcpwatch.console.app import Settings, run_console
 from mcpwatch.console.clockwork import now_ms
+from mcpwatch.console.wire import table, tables
 from tests.console.feed import POLICY, Feed, FeedDesk, Object, hello
 
 MARK = "PWNED"
@@ -49,14 +50,14 @@ def events(at_ms: int) -> Iterator[Object]:
 
 def spoil(event: Object, attack: str) -> None:
     """Put an attack into every text of a call."""
-    inner = event.get("record") or event.get("outcome") or {}
+    inner = table(event.get("record")) or table(event.get("outcome"))
     for name in ("tool", "client", "client_version", "session", "rule", "reason", "message", "would_deny", "error"):
         if name in inner:
             inner[name] = f"{inner[name]}{attack}"
-    for counter in inner.get("counters", ()):
+    for counter in tables(inner.get("counters")):
         counter["name"] += attack
         counter["value"] += attack
-    for step in inner.get("steps", ()):
+    for step in tables(inner.get("steps")):
         step["detail"] += attack
 
 

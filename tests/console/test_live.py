@@ -157,7 +157,7 @@ async def test_n_goes_to_the_next_call_with_the_same_decision() -> None:
 async def test_enter_tells_the_call_beside_the_list_where_there_is_room() -> None:
     async with console(*calls(5), size=(120, 40)) as bench:
         await bench.press("enter")
-        assert "decided   default tools.get_k8s_events" in bench.text()
+        assert "decided   listed → all_calls 5/5000 → ALLOW" in bench.text()
         assert bench.live.stream.cursor == 4
         await bench.press("k")
         assert "#4" in bench.text()

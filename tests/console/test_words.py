@@ -115,7 +115,7 @@ def test_the_story_of_a_refused_call_names_the_policy_line_and_the_steps() -> No
     view = ledger.policies["eks"]
     line = view.line_of("/tools/list_k8s_resources/deny_if/args.kind-eq")
     assert '"conditions"' in "".join(view.text.split("\n")[line - 1 : line + 1])
-    assert "decided   default tools.list_k8s_resources → deny_if args.kind-eq → DENY" in text
+    assert "decided   listed → deny_if kind-eq → DENY" in text
     assert f"/tools/list_k8s_resources/deny_if/args.kind-eq   eks.json:{line}" in text
     assert "told      Secrets stay" in text
     assert '"kind": "Secret"' in text
@@ -125,7 +125,8 @@ def test_the_story_of_a_limit_tells_use_and_reset() -> None:
     feed = Feed()
     ledger = ledger_of(*[event for _ in range(11) for event in feed.call("runaway", "invoke_agent_runtime", {})])
     text = told(ledger, 10)
-    assert "→ LIMIT" in text
+    assert "decided   listed → invoke_agent_runtime_rate 10/10 → all_calls 10/5000 → LIMIT" in text
+    assert "within 10 per minute per grant" in text
     assert "invoke_agent_runtime_rate  10/10 per minute, grant runaway   resets in 59s" in text
 
 
