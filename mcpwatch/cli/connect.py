@@ -14,6 +14,16 @@ from mcpwatch.errors import ConfigError
 from mcpwatch.gateway.grants import Grants
 from mcpwatch.upstreams.connect import connect_text
 
+_ALSO = {
+    "claude-code": "claude",
+    "claudecode": "claude",
+    "code": "vscode",
+    "vs-code": "vscode",
+    "gemini-cli": "gemini",
+    "python": "mcp",
+}
+"""Other names people give the clients."""
+
 
 @click.command()
 @click.argument("client", metavar="CLIENT")
@@ -42,7 +52,7 @@ def connect(client: str, upstream: str, grant: str, place: Place, as_json: bool)
 
 
 def _text(client: str, url: str, token: str, place: Place) -> str:
-    text = connect_text(client, url, token)
+    text = connect_text(_ALSO.get(client.lower(), client), url, token)
     more = place.arguments()
     if client.lower() != "stdio" or not more:
         return text

@@ -18,15 +18,14 @@ from mcpwatch.policy.convert import convert as converted
 @click.command()
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
-@click.option("--force", is_flag=True, help="Write over OUT when it is there.")
 @json_option
-def convert(source: str, target: str, force: bool, as_json: bool) -> None:
+def convert(source: str, target: str, as_json: bool) -> None:
     """Write the policy IN, of whatever dialect, as policy.json to OUT (- for stdout), and say what was lost."""
     text, lost = converted(document(source))
     if target == "-":
         put_raw(text)
     else:
-        _write(Path(target), text, force=force)
+        _write(Path(source), Path(target), text)
     if as_json and target != "-":
         put_json({"in": source, "out": target, "lost": list(lost)})
         return
@@ -34,9 +33,9 @@ def convert(source: str, target: str, force: bool, as_json: bool) -> None:
         say(f"not carried over: {sentence}")
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise ConfigError(f"{path} is there already", "Choose another name, or say --force.")
+def _write(source: Path, path: Path, text: str) -> None:
+    if path.exists() and path.samefile(source):
+        raise ConfigError(f"{path} is what is read", "Name another file to write to.")
     try:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
         replace_file(path.resolve(), text.encode(), mode)

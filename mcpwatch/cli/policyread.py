@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
+from mcpwatch.cli.problems import say_problems
 from mcpwatch.errors import ConfigError
 from mcpwatch.policy.compiled import CompiledPolicy, compile_policy
 from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.reader import MAX_BYTES, read_policy
+from mcpwatch.policy.values import PolicyError
+
+_INVALID = 3
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -20,8 +26,12 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def document(path: str) -> PolicyDocument:
-    """Raises ConfigError (no such file) or PolicyError (all problems)."""
-    return read_policy(read_bytes(path), name=Path(path).name)
+    """Raises ConfigError when there is no such file; says every fault of an invalid one and ends with exit code 3."""
+    try:
+        return read_policy(read_bytes(path), name=Path(path).name)
+    except PolicyError as fault:
+        say_problems(path, fault.problems)
+        raise click.exceptions.Exit(_INVALID) from fault
 
 
 def compiled(path: str) -> CompiledPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +29,8 @@ def status(place: Place, as_json: bool) -> None:
         put_json(now)
         return
     for line in _lines(now):
-        put(line)
+        for part in textwrap.wrap(line, 80, subsequent_indent="    ", break_on_hyphens=False):
+            put(part)
 
 
 @click.command()

@@ -138,8 +138,8 @@ def test_any_dialect_converts_to_a_file_that_is_valid(run: Run, tmp_path: Path) 
     out = tmp_path / "out.json"
     assert run("policy", "convert", DATA / "policies" / "valid" / "rules.yaml", out).code == 0
     assert run("policy", "check", out).code == 0
-    assert run("policy", "convert", SEED, out).code == 2
-    assert run("policy", "convert", SEED, out, "--force").code == 0
+    assert run("policy", "convert", SEED, out).code == 0
+    assert run("policy", "convert", out, out).code == 2
 
 
 def test_diff_says_changes_in_words_and_nothing_for_the_same(run: Run, tmp_path: Path) -> None:
