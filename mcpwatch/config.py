@@ -8,7 +8,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mcpwatch.errors import ConfigError
 from mcpwatch.files import config_dir, instance_dir, private_dir, private_write, socket_path
@@ -105,6 +105,13 @@ class Address:
         except ValueError:
             return self.host == "localhost"
 
+    def reachable(self) -> Address:
+        """An address of this machine, when this one stands for all of them."""
+        try:
+            return Address("127.0.0.1", self.port) if ipaddress.ip_address(self.host).is_unspecified else self
+        except ValueError:
+            return self
+
     def url(self, port: int, *, tls: bool = False) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if tls else 'http'}://{host}:{port}"
@@ -182,7 +189,7 @@ def with_upstreams(options: GatewayOptions) -> GatewayOptions:
 def _as_option(path: Path, key: str, value: object) -> object:
     name = _FILE_KEYS[key]
     if name in _LISTS:
-        items: list[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
+        items = cast("list[object]", value) if isinstance(value, list) else [value]
         if all(isinstance(item, str) for item in items):
             return tuple(items)
     elif name == "open":

@@ -98,3 +98,12 @@ def test_a_wrong_users_file_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, 
 def test_without_the_users_file_there_are_no_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert file_defaults() == {}
+
+
+def test_an_address_that_stands_for_all_is_reached_by_loopback() -> None:
+    assert [Address(host, 1).reachable().host for host in ("0.0.0.0", "::", "10.0.0.1", "localhost")] == [
+        "127.0.0.1",
+        "127.0.0.1",
+        "10.0.0.1",
+        "localhost",
+    ]

@@ -38,8 +38,5 @@ def _write(out: str, lines: Iterable[str]) -> int:
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         raise ConfigError(f"cannot write {out}: {fault.strerror}", "Name a file that does not exist yet.") from fault
-    count = 0
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        for count, line in enumerate(lines, 1):  # noqa: B007
-            file.write(line)
-    return count
+        return sum(1 for line in lines if file.write(line))

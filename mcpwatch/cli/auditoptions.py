@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -29,7 +29,7 @@ def audit_path(command: F) -> F:
     option = click.option(
         "--file", "audit_file", metavar="FILE", help="A copy of audit.db instead of the gateway's own."
     )
-    return place_options(option(with_path))  # pyright: ignore[reportReturnType]
+    return cast(F, place_options(option(with_path)))
 
 
 def filtered(since: str = "all") -> Callable[[F], F]:

@@ -25,6 +25,8 @@ def both(context: click.Context, *, read_only: bool, plain: bool) -> int:
     if isinstance(ready, Failed):
         say(ready.words.rstrip())
         return ready.code
+    for warning in child.warnings():
+        say(warning)
     for name, url in ready["endpoints"].items():
         say(f"{name}: {url}")
     ending = "leave"

@@ -63,6 +63,11 @@ class Child:
                 self._process.kill()
                 self._process.wait()
 
+    def warnings(self) -> list[str]:
+        """What it has warned of since its start, a line each."""
+        lines = (line.split(maxsplit=2) for line in self._said().splitlines())
+        return [parts[2] for parts in lines if len(parts) == 3 and parts[1] == "warning"]
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -26,7 +26,7 @@ def place_options(command: F) -> F:
         place = Place(instance or above.get("instance") or "default", state_dir or above.get("state_dir") or None)
         return command(*args, place=place, **rest)
 
-    return _add_place(with_place)  # pyright: ignore[reportReturnType]
+    return cast(F, _add_place(with_place))
 
 
 def json_option(command: F) -> F:

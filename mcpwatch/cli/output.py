@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -90,7 +90,7 @@ def object_of(text: str, what: str) -> dict[str, Any]:
         raise ConfigError(f"{what} is not JSON: {fault}") from fault
     if not isinstance(value, dict):
         raise ConfigError(f"{what} must be a JSON object")
-    return value  # pyright: ignore[reportUnknownVariableType]
+    return cast("dict[str, Any]", value)
 
 
 def _shown(character: str) -> str:

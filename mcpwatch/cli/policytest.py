@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -55,8 +55,7 @@ def _run(path: Path) -> list[CaseResult]:
         raise ConfigError(f"{path} is not JSON: {fault}") from fault
     if not isinstance(cases, list):
         raise ConfigError(f"{path} is not a list of policy cases")
-    entries: list[Any] = cases  # pyright: ignore[reportUnknownVariableType]
-    return run_cases(entries, lambda name: read_bytes(path.parent / name))
+    return run_cases(cast("list[Any]", cases), lambda name: read_bytes(path.parent / name))
 
 
 def _whole(path: Path) -> bytes:

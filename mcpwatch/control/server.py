@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -206,7 +206,7 @@ async def _object(request: web.Request) -> Object:
         raise ConfigError(f"the body is not JSON: {fault}") from fault
     if not isinstance(body, dict):
         raise ConfigError("the body must be a JSON object")
-    return body  # pyright: ignore[reportUnknownVariableType]
+    return cast("Object", body)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import TextIO
 
 from mcpwatch.errors import ConfigError
 
@@ -28,7 +29,7 @@ def set_up(level: str) -> None:
     log.setLevel(_LEVELS[level.lower()])
 
 
-class _Patient(logging.StreamHandler):  # pyright: ignore[reportMissingTypeArgument]
+class _Patient(logging.StreamHandler[TextIO]):
     """Drops what cannot be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:

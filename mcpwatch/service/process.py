@@ -17,7 +17,6 @@ from mcpwatch.config import Address, GatewayOptions, remember
 from mcpwatch.control.feed import Feed
 from mcpwatch.control.server import ControlServer
 from mcpwatch.demo.roster import AGENTS
-from mcpwatch.errors import ConfigError
 from mcpwatch.events import AuditState
 from mcpwatch.files import private_dir
 from mcpwatch.gateway.app import Gateway
@@ -25,6 +24,7 @@ from mcpwatch.gateway.grants import Grants
 from mcpwatch.gateway.ports import Ports
 from mcpwatch.gateway.settings import GatewayConfig, Limits
 from mcpwatch.lock import InstanceLock
+from mcpwatch.policyfile import Reading
 from mcpwatch.service import choose
 from mcpwatch.service.desk import Desk
 from mcpwatch.service.grantwatch import GrantWatch
@@ -159,9 +159,7 @@ class GatewayProcess:
             policies.add_upstream(name, chosen.path)
         bad = await policies.load()
         for reading in bad:
-            for problem in reading.problems:
-                place = f"{reading.path}:{problem.line}:{problem.column}"
-                print(f"{place}  {problem.pointer}  {problem.message}", file=sys.stderr)  # noqa: T201
+            _say_problems(reading)
         if not bad:
             policies.restore(await audit.restore_charges(now_ms() - max(policies.longest_window_ms(), _DAY_MS)))
         return not bad
@@ -205,8 +203,6 @@ class GatewayProcess:
         if not self._options.traffic:
             return
         demo = [spec.name for spec in self._upstreams.specs.values() if spec.demo]
-        if not demo:
-            raise ConfigError("--traffic belongs to the demo upstream", "Use it with --upstream demo.")
         tokens = {name: self._grants.add_ephemeral(name, upstreams=demo) for name in AGENTS}
         await self._traffic.start(endpoints[demo[0]], tokens)
         stack.push_async_callback(self._traffic.stop)
@@ -235,8 +231,7 @@ class GatewayProcess:
         return helpers
 
     def _endpoints(self, port: int) -> dict[str, str]:
-        host = "127.0.0.1" if self._address.host in ("0.0.0.0", "::") else self._address.host  # noqa: S104
-        base = Address(host, port).url(port, tls=bool(self._options.tls_cert))
+        base = self._address.reachable().url(port, tls=bool(self._options.tls_cert))
         return {name: f"{base}/mcp/{name}" for name in self._upstreams.specs}
 
     def _say_ready(self, endpoints: Mapping[str, str]) -> None:
@@ -248,7 +243,8 @@ class GatewayProcess:
             "control": str(self._place.socket),
         }
         with contextlib.suppress(OSError, ValueError):
-            print(json.dumps(ready), flush=True)  # noqa: T201
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
 
     def _policy_changed(self, upstream: str) -> None:
         if self._gateway is not None:
@@ -258,6 +254,14 @@ class GatewayProcess:
         level = log.info if state.state == "ok" else log.error
         level("audit %s%s", state.state, f": {state.error}; every call is refused" if state.error else "")
         self._feed.publish(state)
+
+
+def _say_problems(reading: Reading) -> None:
+    """Every fault on a line of its own, as `policy check` writes them."""
+    with contextlib.suppress(OSError, ValueError):
+        for problem in reading.problems:
+            place = f"{reading.path}:{problem.line}:{problem.column}"
+            sys.stderr.write(f"{place}  {problem.pointer}  {problem.message}\n")
 
 
 async def _kept_going(name: str, helper: _Helper) -> None:

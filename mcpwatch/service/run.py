@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mcpwatch.config import GatewayOptions, check, with_upstreams
+from mcpwatch.errors import ConfigError
 from mcpwatch.service import choose
 from mcpwatch.service.log import log, set_up
 from mcpwatch.service.process import GatewayProcess
@@ -22,6 +23,8 @@ def run(options: GatewayOptions) -> int:
     address = check(options)
     options = with_upstreams(options)
     specs = choose.upstreams(options)
+    if options.traffic and not any(spec.demo for spec in specs):
+        raise ConfigError("--traffic belongs to the demo upstream", "Use it with --upstream demo.")
     if not address.loopback and not options.tls_cert:
         log.warning("tokens and calls travel unencrypted to %s: use --tls-cert and --tls-key", options.listen)
 

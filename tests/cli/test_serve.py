@@ -222,6 +222,7 @@ def test_a_port_in_use_is_exit_2_with_the_port(home: Home) -> None:
         ["--instance", "../x"],
         ["--log-level", "loud"],
         ["--no-such-option"],
+        ["--traffic"],
     ],
 )
 def test_what_cannot_be_meant_is_exit_2_with_a_sentence(home: Home, arguments: list[str]) -> None:
