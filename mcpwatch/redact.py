@@ -102,12 +102,12 @@ _WORTH_A_LOOK = re.compile(
 _PAIR = re.compile(r"(?<![\w.-])([\w.-]{1,128}+)\\?[\"']?[ \t]{0,8}(?:=>|[:=])[ \t]{0,8}")
 _FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]{1,64}+)[ \t]{1,8}(?!-)")
 _SECRET_VALUE = re.compile(
-    r"\"(?P<double>(?:[^\"\\]|\\.)*+)\"|'(?P<single>[^']*+)'|\\\"(?P<escaped>[^\"\\]*+)\\\""
+    r"\"(?P<double>[^\"\\]*+(?:\\.[^\"\\]*+)*)\"|'(?P<single>[^']*+)'|\\\"(?P<escaped>[^\"\\]*+)\\\""
     r"|(?:(?i:bearer|basic|token|digest|apikey)[ \t]{1,8})?(?P<bare>\S++)"
 )
 _NO_SECRET = {"", "|", ">", "null", "true", "false"}
 _LINE = re.compile(
-    r"(?P<indent>[ \t]*+(?:-[ \t]++)*+)(?P<quote>[\"']?)(?P<name>[\w./-]{1,256}+)(?P=quote)[ \t]*+:(?=\s|$)"
+    r"(?P<indent>[ \t]*+(?:-[ \t]++)*)(?P<quote>[\"']?)(?P<name>[\w./-]{1,256}+)(?P=quote)[ \t]*+:(?=\s|$)"
 )
 _DOCUMENT = re.compile(r"(?m)^(?=---)")
 _SECRET_KIND = re.compile(r"(?m)^[ \t]*+(?:-[ \t]++)?[\"']?kind[\"']?[ \t]*+:[ \t]*+[\"']?Secret[\"']?[ \t]*+\r?$")

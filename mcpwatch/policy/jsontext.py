@@ -8,10 +8,11 @@ from typing import Literal, cast
 
 from mcpwatch.policy.source import BROKEN, Builder, Node, Report, Tree
 
+# Groups are never possessive: before Python 3.11.5 such a repeat may match wrongly (python/cpython#106052).
 _BLANK = re.compile(r"[ \t\n\r]*+")
 _TOKEN = re.compile(
-    r'(?:"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+)?+'
-    r'(?:"([^"\\\x00-\x1f]*+)"'
+    r'(?:"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+)?'
+    r'(?:"([^"\\\x00-\x1f]*+)"(?![ \t\n\r]*+:)'
     r"|([{\[])"
     r"|([}\]])"
     r"|(-?(?:0|[1-9][0-9]{0,299}+)(?![0-9.eE])|true|false|null)(?![A-Za-z0-9_]))"
@@ -21,8 +22,8 @@ _COMMA = re.compile(r"[ \t\n\r]*+(,?)[ \t\n\r]*+")
 _COLON = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?(?![A-Za-z0-9_.])")
 _NOT_A_NUMBER = re.compile(r"-?(?:NaN|Infinity)(?![A-Za-z0-9_])")
-_STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
-_GOOD_PART = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
+_STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*"')
+_GOOD_PART = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _WORD = re.compile(r"[^\s{}\[\],:\"]{1,20}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_AT, _OPENING_AT, _CLOSING_AT, _LITERAL_AT, _COMMA_AT = 2, 3, 4, 5, 6
