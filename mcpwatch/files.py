@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import re
 import stat
 import tempfile
@@ -84,6 +85,8 @@ def private_dir(path: Path) -> Path:
     try:
         _make_private(path)
         info = path.stat()
+        if not stat.S_ISDIR(info.st_mode):
+            raise ConfigError(f"{path} is a file, not a folder", "Choose another folder with --state-dir.")
         if info.st_uid != os.getuid():
             raise ConfigError(f"{path} belongs to another user", "Choose another folder with --state-dir.")
         if info.st_mode & stat.S_ISVTX:
@@ -149,7 +152,18 @@ def _data_folders(kind: str) -> tuple[Path, Path]:
 
 def _xdg(variable: str, fallback: str) -> Path:
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / fallback
+    return Path(value) if value.startswith("/") else _home() / fallback
+
+
+def _home() -> Path:
+    """HOME, or what the user database says when it is empty or no whole path: files must not land where we started."""
+    home = os.environ.get("HOME", "")
+    if home.startswith("/"):
+        return Path(home)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise ConfigError("this user has no home folder", "Set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME.") from None
 
 
 def _shown(text: str) -> str:

@@ -36,8 +36,17 @@ def filtered(since: str = "all") -> Callable[[F], F]:
     """`[FILTER]...` as `words: tuple[str, ...]`, `--since` as `since_ms`, `--json` as `as_json`, and `path`."""
 
     def add(command: F) -> F:
-        for option in (json_option, since_option(since), click.argument("words", nargs=-1, metavar="[FILTER]...")):
+        words = click.argument("words", nargs=-1, metavar="[FILTER]...", callback=_no_options)
+        for option in (json_option, since_option(since), words):
             command = option(command)
         return audit_path(command)
 
     return add
+
+
+def _no_options(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """A mistyped option must not pass as a word to look for, which nothing has."""
+    wrong = next((word for word in words if word.startswith("--")), None)
+    if wrong is not None:
+        raise click.NoSuchOption(wrong, ctx=context)
+    return words

@@ -99,7 +99,8 @@ def _said(fault: BaseException) -> int:
         return USAGE
     if isinstance(fault, ConfigError):
         say_fault(fault.message, fault.remedy)
-        return NO_UPSTREAM if type(fault).__name__ == "NotInstalled" else USAGE
+        absent = any(kind.__name__ == "NotThere" for kind in type(fault).__mro__)
+        return NO_UPSTREAM if absent else USAGE
     if isinstance(fault, PolicyError):
         from mcpwatch.cli.problems import say_problems
 
@@ -121,8 +122,10 @@ def _usage_hint(fault: click.ClickException) -> str:
     return ""
 
 
-def _let_go(stream: TextIO) -> None:
+def _let_go(stream: TextIO | None) -> None:
     """When the reader is gone (`| head`, a closed terminal), what is left unwritten must not change the exit code."""
+    if stream is None:  # Python's word for a descriptor that was closed before the start
+        return
     try:
         stream.flush()
     except (OSError, ValueError):

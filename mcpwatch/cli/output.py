@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import click
 
@@ -20,11 +20,17 @@ def put(text: str) -> None:
 
 def put_raw(text: str) -> None:
     """Result as it is. When its reader has gone (`| head`), the command is done."""
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        return
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stdout.write(text)
+        stdout.flush()
     except BrokenPipeError:
         raise click.exceptions.Exit(0) from None
+    except OSError as fault:
+        say_fault(f"cannot write the output: {fault.strerror}")
+        raise click.exceptions.Exit(1) from None
 
 
 def put_json(value: Any, *, pretty: bool = True) -> None:

@@ -90,9 +90,15 @@ def _wrapped(text: bytes, original: Path) -> tuple[bytes, list[str]]:
 
 def _entry(name: str, original: Path) -> dict[str, Any]:
     """Starts the gateway for one server, with what the original says of it (its environment stays in that file)."""
-    program = shutil.which("mcpwatch") or sys.argv[0]
-    arguments = ["stdio", "--instance", slug(name), "--mcp-config", f"{original}#{name}"]
+    program, *before = _ourselves()
+    arguments = [*before, "stdio", "--instance", slug(name), "--mcp-config", f"{original}#{name}"]
     return {"type": "stdio", "command": program, "args": arguments}
+
+
+def _ourselves() -> list[str]:
+    """The command that starts this program: the installed one, or the interpreter when it is run as a module."""
+    program = shutil.which("mcpwatch") or shutil.which(sys.argv[0])
+    return [program] if program else [sys.executable, "-m", "mcpwatch"]
 
 
 def _replace(path: Path, text: bytes) -> None:

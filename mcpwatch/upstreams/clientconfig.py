@@ -16,7 +16,7 @@ from typing import cast
 
 from mcpwatch.errors import ConfigError
 from mcpwatch.upstreams.environment import pick
-from mcpwatch.upstreams.spec import UpstreamSpec
+from mcpwatch.upstreams.spec import NotThere, UpstreamSpec
 
 _TEXT_OR_REMARK = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL)
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -110,7 +110,7 @@ def _stdio(name: str, entry: _Entry, place: str, environ: Mapping[str, str]) -> 
     command = _fill(entry.get("command"), f"{place}, command", environ)
     program = shutil.which(command, path=env.get("PATH"))
     if program is None:
-        raise ConfigError(f'{place}: the program is not there: "{command}"', "Give its whole path.")
+        raise NotThere(f'{place}: the program is not there: "{command}"', "Give its whole path.")
     given = entry.get("args", [])
     if not isinstance(given, list):
         raise ConfigError(f"{place}: args is not a list", 'Write "args": ["…"].')

@@ -23,7 +23,7 @@ from mcpwatch.errors import ConfigError
 from mcpwatch.upstreams.catalogue import PRESETS, Preset
 from mcpwatch.upstreams.environment import extra, pick
 from mcpwatch.upstreams.install import installed_program
-from mcpwatch.upstreams.spec import NotInstalled, Source, UpstreamSpec
+from mcpwatch.upstreams.spec import NotInstalled, NotThere, Source, UpstreamSpec
 
 __all__ = ["PRESETS", "NotInstalled", "Preset", "UpstreamSpec", "availability", "recommended_policy", "resolve"]
 
@@ -153,7 +153,7 @@ def _explicit(name: str, line: str, environ: Mapping[str, str]) -> tuple[str, ..
         raise ConfigError(f"--upstream {name}= names neither a URL nor a command", f"Write --upstream {_WAYS}.")
     program = _which(words[0], environ)
     if program is None:
-        raise ConfigError(f'The program of {name} is not there: "{_short(words[0])}"', "Give its whole path.")
+        raise NotThere(f'The program of {name} is not there: "{_short(words[0])}"', "Give its whole path.")
     return (program, *words[1:])
 
 

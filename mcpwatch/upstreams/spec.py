@@ -41,7 +41,11 @@ class UpstreamSpec:
         return tuple(sorted(self.env))
 
 
-class NotInstalled(ConfigError):
+class NotThere(ConfigError):
+    """The program of an upstream is not on this machine (exit 4)."""
+
+
+class NotInstalled(NotThere):
     """The program of a preset is not on this machine. `command` is the one command that installs it."""
 
     def __init__(self, preset: str, package: str, tool: str = "") -> None:

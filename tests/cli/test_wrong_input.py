@@ -1,0 +1,79 @@
+"""Wrong input and hostile surroundings: one sentence, the right code, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import WITHIN_S, Done, Home, command
+
+VALID = {"version": "1", "default": "allow", "tools": {}}
+
+
+def shell(home: Home, redirection: str, *arguments: str) -> Done:
+    """Run one command with its stdout led elsewhere by a shell."""
+    line = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command(*arguments)]
+    done = subprocess.run(
+        line, capture_output=True, text=True, env=home.env, cwd=home.root, timeout=WITHIN_S, check=False
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [["policy", "schema"], ["grant", "list", "--json"], ["--help"]])
+def test_without_a_stdout_a_command_still_ends_well(home: Home, arguments: list[str]) -> None:
+    done = shell(home, ">&-", *arguments)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_full_disk_under_stdout_is_one_sentence(home: Home) -> None:
+    done = shell(home, ">/dev/full", "policy", "schema")
+    assert done.code == 1
+    assert done.err.splitlines() == ["mcpwatch: cannot write the output: No space left on device"]
+
+
+def test_a_file_where_the_state_folder_should_be_is_code_2(home: Home) -> None:
+    file = home.write("file", "x")
+    policy = home.write("policy.json", VALID)
+    done = home.run("serve", "--upstream", "demo", "--policy", policy, "--state-dir", file)
+    assert done.code == 2
+    assert "is a file, not a folder" in done.err
+
+
+def test_an_upstream_whose_program_is_absent_is_code_4(home: Home) -> None:
+    policy = home.write("policy.json", VALID)
+    done = home.run("serve", "--upstream", "x=/no/such/program", "--policy", policy, "--listen", "127.0.0.1:0")
+    assert done.code == 4
+    assert "/no/such/program" in done.err
+    config = home.write("mcp.json", {"mcpServers": {"x": {"command": "/no/such/program"}}})
+    done = home.run("serve", "--mcp-config", config, "--policy", policy, "--listen", "127.0.0.1:0")
+    assert done.code == 4
+    assert "/no/such/program" in done.err
+
+
+@pytest.mark.parametrize("what", ["search", "tail", "export", "stats"])
+def test_a_mistyped_option_is_not_a_word_to_look_for(home: Home, what: str) -> None:
+    done = home.run("audit", what, "--fromat", "xml")
+    assert done.code == 2
+    assert "--fromat" in done.err
+
+
+@pytest.mark.parametrize("wrong", ["", "relative"])
+def test_a_home_that_is_no_whole_path_puts_nothing_where_we_started(home: Home, wrong: str) -> None:
+    home.extra.update(HOME=wrong, XDG_STATE_HOME="", XDG_CONFIG_HOME="")
+    done = home.run("status")
+    assert done.code == 2
+    assert str(home.root / "relative") not in done.err
+    assert " /.local" not in done.err
+    assert list(home.root.iterdir()) == []
+
+
+def test_a_wrapped_file_names_a_program_that_can_be_started(home: Home) -> None:
+    config = home.write("mcp.json", {"mcpServers": {"x": {"command": "cat"}}})
+    assert home.run("wrap", config).code == 0
+    entry = json.loads(Path(config).read_text())["mcpServers"]["x"]
+    line = [entry["command"], *entry["args"][: entry["args"].index("stdio")], "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, env=home.env, timeout=WITHIN_S, check=False)
+    assert done.stdout.startswith("mcpwatch ")
