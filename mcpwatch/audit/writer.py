@@ -169,8 +169,8 @@ class Writer:
                 self._moving = self._loop.create_task(store.checkpoint_beside())
         elif self._moving.done():
             moved, self._moving = self._moving, None
-            moved.result()
-            await store.checkpoint()
+            if moved.exception() is None:  # else the log grows for now; a commit that cannot be made says so itself
+                await store.checkpoint()
 
     def _look(self, store: Store) -> None:
         now = self._loop.time()
@@ -242,8 +242,8 @@ class Writer:
     async def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._anchoring is not None:
-            await self._anchoring
+        helpers = [task for task in (self._anchoring, self._moving) if task is not None]
+        await asyncio.gather(*helpers, return_exceptions=True)
         store, self._store = self._store, None
         if store is None:
             return
