@@ -1,6 +1,7 @@
 """Which HTTP headers cross the gateway, and what MCP's own headers say.
 
-Sources: RFC 9110 7.6.1 (hop-by-hop fields), MCP 2026-07-28 transports (Mcp-Method, Mcp-Name and their encoding).
+Sources: RFC 9110 7.6.1 (hop-by-hop fields), MCP 2026-07-28 transports (Mcp-Method, Mcp-Name and their encoding),
+SEP-2663 (Mcp-Name of tasks).
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ _NOT_UP = _HOP | frozenset(
 )
 _NOT_DOWN = _HOP | frozenset(b"content-length content-encoding set-cookie alt-svc date server mcp-session-id".split())
 _ROUTING = (VERSION, b"mcp-method", b"mcp-name")
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 
 
 def upward(headers: Headers) -> Headers:
@@ -55,14 +63,16 @@ def one(headers: Headers, name: bytes) -> str:
 
 
 def is_modern(headers: Headers, message: Message | None) -> bool:
-    """Whether a request is of 2026-07-28 or later: its body says so, or its header names no handshake revision."""
-    if message is not None and message.method == "initialize":
-        return False
+    """Whether a request is of 2026-07-28 or later: its body says so, or its header names no handshake revision.
+
+    `initialize` is of the handshake whatever its header says, unless its body has the later envelope.
+    """
     meta = None if message is None else message.params.get("_meta")
     if isinstance(meta, dict) and _META_VERSION in meta:
         return meta[_META_VERSION] not in HANDSHAKE_VERSIONS
-    version = one(headers, VERSION)
-    return version != "" and version not in HANDSHAKE_VERSIONS
+    if message is not None and message.method == "initialize":
+        return False
+    return _is_later(one(headers, VERSION))
 
 
 def check_routing(headers: Headers, message: Message, *, modern: bool) -> Headers:
@@ -75,7 +85,7 @@ def check_routing(headers: Headers, message: Message, *, modern: bool) -> Header
     if len(names) != len(set(names)):
         code = HEADER_MISMATCH if modern else INVALID_REQUEST
         raise WireError(code, "A routing header appears more than once", message.id)
-    if not modern:
+    if not modern and not _is_later(one(headers, VERSION)):
         return [header for header in headers if header[0] not in _ROUTING[1:]]
     if message.kind == "response":
         return headers
@@ -96,6 +106,10 @@ def decoded(value: str) -> str | None:
         return raw.decode() if base64.b64encode(raw).decode() == payload else None
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
+
+
+def _is_later(version: str) -> bool:
+    return version != "" and version not in HANDSHAKE_VERSIONS
 
 
 def _target(message: Message) -> str | None:

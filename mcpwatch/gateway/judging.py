@@ -83,13 +83,13 @@ class Judging:
         if frozen is not None:
             return Verdict(call, engine, _frozen(frozen, engine), denial_=frozen)
         if method in _JUDGED_RESOURCES:
-            return Verdict(call, engine, engine.judge_resource(str(args["uri"])))
+            return Verdict(call, engine, engine.judge_resource(_text(args["uri"])))
         if method == "subscriptions/listen":
             judged = [engine.judge_resource(uri) for uri in wanted_resources(inbound.message)]
             denied = next((decision for decision in judged if decision.verdict == "deny"), None)
             return Verdict(call, engine, denied or judged[0])
         if method == "prompts/get":
-            return Verdict(call, engine, engine.judge_prompt(str(args["name"])))
+            return Verdict(call, engine, engine.judge_prompt(_text(args["name"])))
         assert method in CLIENT_METHODS or self.allows_unknown(engine)
         return Verdict(call, engine, Decision("allow", "", "", "", _digest(engine)))
 
@@ -140,6 +140,10 @@ def wanted_resources(message: Message) -> list[str]:
     wanted = message.params.get("notifications") if message.method == "subscriptions/listen" else None
     uris = wanted.get("resourceSubscriptions") if isinstance(wanted, dict) else None
     return [uri for uri in uris if isinstance(uri, str)] if isinstance(uris, list) else []
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _state_key(upstream: str, call: ToolCall, state: Json) -> tuple[str, ...]:

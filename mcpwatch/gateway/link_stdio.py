@@ -95,8 +95,10 @@ class StdioLink:
 
     async def send(self, request: Request) -> Answer:
         """Raises UpstreamError, also from the events of the answer, when the process cannot be reached or dies."""
+        if refusal := self._no_such_method(request):
+            return refusal
         if not request.modern:
-            return self._no_such_method(request) or await self._pool.handle(request)
+            return await self._pool.handle(request)
         if self._house is not None and not self._versions:
             return inbound.legacy_only(request.message, answers.header(request, b"mcp-protocol-version"))
         if request.verb != "POST":

@@ -13,11 +13,11 @@ HANDSHAKE_VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-
 _CLIENT_METHODS = """
     initialize ping server/discover subscriptions/listen tools/list tools/call resources/list resources/templates/list
     resources/read resources/subscribe resources/unsubscribe prompts/list prompts/get completion/complete
-    logging/setLevel tasks/get tasks/result tasks/cancel tasks/list notifications/initialized notifications/cancelled
-    notifications/progress notifications/roots/list_changed notifications/tasks/status
+    logging/setLevel tasks/get tasks/result tasks/update tasks/cancel tasks/list notifications/initialized
+    notifications/cancelled notifications/progress notifications/roots/list_changed notifications/tasks/status
 """
 CLIENT_METHODS = frozenset(_CLIENT_METHODS.split())
-"""What a client may send. Source: MCP 2024-11-05 to 2026-07-28."""
+"""What a client may send. Source: MCP 2024-11-05 to 2026-07-28 and its extension for tasks."""
 
 SERVER_METHODS = {
     "ping": "",

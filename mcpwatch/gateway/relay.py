@@ -42,6 +42,7 @@ _TARGETS = {
     "prompts/get": "name",
     "tasks/get": "taskId",
     "tasks/result": "taskId",
+    "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
 

@@ -29,7 +29,7 @@ Settle = Callable[[OutcomeKind, int, str], Awaitable[bool]]
 class Tasks:
     """Calls that go on as tasks: their record is settled by what a later `tasks/get` or `tasks/result` says.
 
-    Source: MCP 2025-11-25, tasks.
+    Sources: MCP 2025-11-25, tasks; SEP-2663, the tasks extension of 2026-07-28.
     """
 
     def __init__(self) -> None:
@@ -44,13 +44,20 @@ class Tasks:
     async def told(self, inbound: Inbound, result: dict[str, Json], kind: OutcomeKind, size: int) -> None:
         """An answer about a task is about to be released; `kind` is what it would be as the answer of a call."""
         key = inbound.upstream, inbound.grant.label, str(inbound.message.params.get("taskId"))
-        if inbound.message.method == "tasks/result":
-            ended: OutcomeKind | None = kind
-        else:
-            ended = _TASK_END.get(str(result.get("status")))
+        ended = kind if inbound.message.method == "tasks/result" else _end_of(inbound.message.method, result)
         settle = self._open.pop(key, None) if ended is not None else None
         if settle is not None and ended is not None:
             await settle(ended, size, "")
+
+
+def _end_of(method: str, result: dict[str, Json]) -> OutcomeKind | None:
+    """How the task ended by an answer about it, None when it goes on."""
+    status, inner = result.get("status"), result.get("result")
+    if method == "tasks/cancel" and status is None:
+        return "cancelled"
+    if isinstance(inner, dict) and inner.get("isError") is True:
+        return "tool_error"
+    return "rpc_error" if isinstance(result.get("error"), dict) else _TASK_END.get(str(status))
 
 
 class Settler:
@@ -138,8 +145,11 @@ class Settler:
             return False
         if "requestState" in result and self._inbound.modern:
             self._judging.remember_state(self._inbound, self.verdict, self._record, result["requestState"])
-        task = result.get("task")
-        task_id = task.get("taskId") if isinstance(task, dict) and "task" in message.params else None
+        if self._inbound.modern:
+            task_id = result.get("taskId") if result.get("resultType") == "task" else None
+        else:
+            task = result.get("task")
+            task_id = task.get("taskId") if isinstance(task, dict) and "task" in message.params else None
         if not isinstance(task_id, str):
             return False
         self._tasks.began(self._inbound, task_id, self.settle)

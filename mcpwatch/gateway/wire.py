@@ -41,6 +41,8 @@ _TEXT_PARAM = {
     "resources/subscribe": "uri",
     "resources/unsubscribe": "uri",
 }
+_UNTIL_2026 = ("resources/subscribe", "resources/unsubscribe")
+_META_VERSION = "io.modelcontextprotocol/protocolVersion"
 _DEFAULT_LIMITS = Limits()
 
 
@@ -183,13 +185,19 @@ def _params(obj: dict[str, Json], method: str, own_id: MessageId) -> dict[str, J
         raise WireError(INVALID_REQUEST, "params must be an object", own_id)
     _refuse_twins(params, _PARAMS, _PARAMS_FOLDED, own_id)
     name = _TEXT_PARAM.get(method)
-    if name is not None and not isinstance(params.get(name), str):
+    if name is not None and not isinstance(params.get(name), str) and not _is_removed(method, params, name):
         raise WireError(INVALID_PARAMS, f"params.{name} must be a string", own_id)
     if name == "name" and not isinstance(params.get("arguments", {}), dict):
         raise WireError(INVALID_PARAMS, "params.arguments must be an object", own_id)
     if "_meta" in params:
         _check_meta(params["_meta"], own_id)
     return params
+
+
+def _is_removed(method: str, params: dict[str, Json], name: str) -> bool:
+    """Whether the method is none of the revision that the envelope names: then its server says so, not its params."""
+    meta = params.get("_meta")
+    return method in _UNTIL_2026 and name not in params and isinstance(meta, dict) and _META_VERSION in meta
 
 
 def _check_meta(meta: Json, own_id: MessageId) -> None:
