@@ -11,6 +11,8 @@ from typing import Any
 from mcpwatch.events import Event
 from mcpwatch.records import event_to_json
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
 KEPT = 5_000
 """Events waiting for one console; older ones are dropped."""
 
@@ -85,4 +87,4 @@ class Feed:
 
 def line(value: Mapping[str, Any]) -> bytes:
     """One JSON object and a newline. Lone surrogates travel as escapes, so every value can be sent."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return _ENCODE(value).encode() + b"\n"
