@@ -58,7 +58,7 @@ class DetailPanel(Panel):
         if state == self._drawn:
             return
         self._drawn = state
-        self._title.update(title("CALL", self._note, self.size.width))
+        self._title.update(title("CALL", self._note, self.size.width), layout=False)
         width = self.size.width - 3
         nothing = Content.styled("No call selected: j k or a click selects one.", "$muted")
         look, zone = self.host.look, self.host.zone

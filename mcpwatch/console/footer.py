@@ -31,6 +31,12 @@ class FooterBar(Panel):
     def compose(self) -> list[Static]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return [self._line]
 
+    def offer(self, offered: tuple[str, ...]) -> None:
+        """Offer these commands from now on."""
+        if offered != self._offered:
+            self._offered, self._drawn = offered, None
+            self.show(self.host.ledger)
+
     def on_resize(self) -> None:
         self.show(self.host.ledger)
 
@@ -38,7 +44,7 @@ class FooterBar(Panel):
         state = (self.size.width, self.host.read_only)
         if self.size.width > 0 and state != self._drawn:
             self._drawn = state
-            self._line.update(self._content(self.size.width))
+            self._line.update(self._content(self.size.width), layout=False)
 
     async def on_click(self, event: events.Click) -> None:
         for start, end, key in self._spots:

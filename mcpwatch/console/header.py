@@ -54,8 +54,8 @@ class HeaderBar(Panel):
         lines = fit_line(_place(ledger, self.host), width), fit_line(_figures(ledger, self.host), width)
         if self._drawn is None or not all(a.is_same(b) for a, b in zip(lines, self._drawn, strict=True)):
             self._drawn = lines
-            self._first.update(lines[0])
-            self._second.update(lines[1])
+            self._first.update(lines[0], layout=False)
+            self._second.update(lines[1], layout=False)
 
 
 def _place(ledger: Ledger, host: Host) -> list[Fact]:

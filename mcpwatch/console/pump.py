@@ -12,7 +12,7 @@ _RUSH = 40
 """More events than this in a frame, and every third one is drawn: nobody can read faster, and it costs a third."""
 
 _PANELS = 4
-"""Panels are drawn every so many frames while something happens, else once a second; what streams, every frame."""
+"""Panels and outcomes are drawn every so many frames while something happens, else once a second; new calls at once."""
 
 
 class Pump:
@@ -22,6 +22,7 @@ class Pump:
         self._link, self._ledger, self._now_ms, self._seat = link, ledger, now_ms, seat
         self._frames = self._arrived = self._waited = 0
         self._owed = False
+        self._end = 0
         self._drawn: tuple[int, bool] = (0, False)
 
     def frame(self) -> None:
@@ -35,22 +36,23 @@ class Pump:
             return
         ledger.tick(self._now_ms())
         self.draw()
-        ledger.changed.clear()
 
     def draw(self, *, now: bool = False) -> None:
-        """Draw what streams when something arrived, and the panels when they are due (or `now`)."""
-        seat = self._seat()
+        """Draw the list when there are new calls, everything else when it is due (or `now`)."""
+        seat, ledger = self._seat(), self._ledger
         if seat is None or not seat.is_mounted:
             return
-        news, self._arrived = self._arrived > 0, 0
-        self._owed = self._owed or news
+        self._owed = self._owed or self._arrived > 0
+        self._arrived = 0
         self._waited += 1
-        state = (self._ledger.now_ms // 1000, self._link.up)
+        state = (ledger.now_ms // 1000, self._link.up)
         due = now or state != self._drawn or (self._owed and self._waited >= _PANELS)
-        if not (news or due):
+        if not due and ledger.calls.end == self._end:
             return
         with seat.app.batch_update():  # pyright: ignore[reportUnknownMemberType]
-            seat.flow(self._ledger)
+            seat.flow(ledger)
             if due:
-                seat.show(self._ledger)
+                seat.show(ledger)
                 self._drawn, self._owed, self._waited = state, False, 0
+        self._end = ledger.calls.end
+        ledger.changed.clear()

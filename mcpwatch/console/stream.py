@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -29,6 +30,9 @@ class CallStream(ScrollView, can_focus=True):
     """Follows the newest call until the operator selects one or pauses; then it stands still and counts what is new."""
 
     BINDINGS = bindings(("down", "up", "half_down", "half_up", "top", "bottom", "next", "previous", "follow", "pause"))
+
+    virtual_size = Reactive(Size(0, 0), repaint=False)  # pyright: ignore[reportAssignmentType]
+    """Without a new layout for every call: the scrollbar is always there, so nothing depends on how many there are."""
 
     class Moved(Message):
         """The selection, following or the number of new calls changed."""
@@ -67,10 +71,12 @@ class CallStream(ScrollView, can_focus=True):
         """Once a frame: show what arrived and what changed since the last one."""
         added = self.view.take(changed)
         self._follow_ring()
-        if added or changed:
+        if added or (changed and self.view.filtered):
             self._measure(added)
             self._settle(added)
             self.refresh()
+        elif changed:
+            self._redraw(changed)
 
     def catch_up(self) -> None:
         """Look at the whole ring again, after a time in which `take` was not called."""
@@ -209,6 +215,14 @@ class CallStream(ScrollView, can_focus=True):
         """Lines of calls in view; the first line of the widget has the titles."""
         return max(1, self.size.height - 1)
 
+    def _redraw(self, numbers: list[int]) -> None:
+        """Only the lines of these calls, where they are in view: most outcomes come one by one."""
+        top = self.scroll_offset.y
+        lines = {self.view.line_of(number) - top for number in numbers}
+        for line in lines:
+            if 0 <= line < self._page:
+                self.refresh(Region(0, line + 1, self.size.width, 1))
+
     def _reveal(self, line: int) -> None:
         top = self.scroll_offset.y
         if line < top:
@@ -219,6 +233,8 @@ class CallStream(ScrollView, can_focus=True):
     def _settle(self, added: int) -> None:
         """Bring size and position in line with the view."""
         self.virtual_size = Size(self.scrollable_content_region.width, len(self.view) + 1)
+        self.vertical_scrollbar.window_virtual_size = self.virtual_size.height
+        self.vertical_scrollbar.window_size = self.size.height
         if self.following:
             self.fresh = 0
             self.scroll_to(y=max(0, len(self.view) - self._page), animate=False)
