@@ -50,6 +50,10 @@ class Gateway:
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
 
+    def unreadable(self, path: str) -> None:
+        """For the listener: a request to `path` was refused because it is not HTTP (two lengths, length and chunks)."""
+        self._core.background(self._front.unreadable(path))
+
     @property
     def in_flight(self) -> int:
         """Requests being answered now, streams that merely listen not counted."""

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from mcpwatch.gateway.book import Book
+from mcpwatch.gateway.book import MALFORMED, Book
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.exchange import Exchange, Receive, Scope, Send, TooLarge
 from mcpwatch.gateway.grants import Grant, Grants
@@ -48,6 +48,7 @@ _NO_TOKEN = Refusal(401, "(no token)", "A valid bearer token is needed", headers
 _NO_UPSTREAM = Refusal(404, "(no such upstream)", "There is no such endpoint")
 _BAD_HOST = Refusal(403, "(host)", "This Host is not served")
 _BAD_ORIGIN = Refusal(403, "(origin)", "This Origin may not call")
+_BAD_VERB = Refusal(405, "(verb)", "Only POST, GET and DELETE are served", headers=((b"allow", b"POST, GET, DELETE"),))
 _BAD_TYPE = Refusal(415, "(content type)", "Content-Type must be application/json, not compressed", close=True)
 _BAD_ACCEPT = Refusal(406, "(accept)", "Accept must name application/json and text/event-stream", close=True)
 _TOO_LARGE = Refusal(413, "(too large)", "The message is too large", close=True)
@@ -85,6 +86,12 @@ class Front:
         else:
             await self._other(ex, path)
 
+    async def unreadable(self, path: str) -> None:
+        """Record a request that the listener refused because it is not HTTP, when it was meant for an upstream."""
+        upstream = path.partition("?")[0].removeprefix(_MCP)
+        if path.startswith(_MCP) and upstream in self._core.links:
+            await self._book.reject(upstream, "", MALFORMED, "The request is not HTTP")
+
     async def _serve(self, ex: Exchange, verb: str, upstream: str, grant: Grant) -> None:
         if verb == "POST":
             body = await self._body(ex, upstream, grant)
@@ -92,10 +99,8 @@ class Front:
                 await self._relay.post(ex, upstream, grant, body)
         elif verb == "GET":
             await self._relay.get(ex, upstream, grant)
-        elif verb == "DELETE":
-            await self._relay.delete(ex, upstream, grant)
         else:
-            await ex.reply(405, [(b"allow", b", ".join(v.encode() for v in _VERBS))])
+            await self._relay.delete(ex, upstream, grant)
 
     async def _body(self, ex: Exchange, upstream: str, grant: Grant) -> bytes | None:
         limits = self._core.config.limits
@@ -141,7 +146,9 @@ class Front:
 
     def _check_form(self, verb: str, fields: Fields) -> Refusal | None:
         if verb != "POST":
-            return None
+            return None if verb in _VERBS else _BAD_VERB
+        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            return _BAD_TYPE
         form = fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"accept")
         if form not in self._forms:
             if len(self._forms) > _FORMS:
@@ -215,8 +222,8 @@ def _repeated(headers: Headers, fields: Fields) -> Refusal | None:
 
 def _form_refusal(content_type: bytes, encoding: bytes, accept: bytes) -> Refusal | None:
     kind, *parameters = content_type.decode("latin-1").lower().split(";")
-    charset = next((part.partition("=")[2].strip('" ') for part in parameters if "charset" in part), "utf-8")
-    if kind.strip() != "application/json" or charset not in ("utf-8", "utf8"):
+    charsets = {part.partition("=")[2].strip('" ') for part in parameters if "charset" in part}
+    if kind.strip() != "application/json" or not charsets <= {"utf-8", "utf8"}:
         return _BAD_TYPE
     if encoding.strip().lower() not in (b"", b"identity"):
         return _BAD_TYPE

@@ -5,10 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u3164\uffa0") | {
-    chr(code) for code in range(0xFE00, 0xFE10)
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 }
 """Characters that draw nothing though Unicode does not call them format characters (fillers, variation selectors)."""
+_TURKISH = str.maketrans("\u0130\u0131", "ii")
+"""The i with a dot as capital and the i without one: Java's equalsIgnoreCase takes both for an i, casefold neither."""
 _UNSEEN_ASCII = dict.fromkeys((*range(0x21), 0x7F))
 
 
@@ -42,7 +44,7 @@ def fold(name: str) -> str:
     """What is left of a name without all that people do not see: NFKC, case, blanks, zero-width, controls."""
     if name.isascii():
         return name.lower().translate(_UNSEEN_ASCII)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).translate(_TURKISH).casefold())
     return "".join(char for char in folded if not _unseen(char))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +14,8 @@ HEADERS_BYTES = 64 * 1024
 
 class PatientProtocol(HttpToolsProtocol):
     """Closes a connection whose headers take longer than `HEADERS_S` or more than `HEADERS_BYTES`.
+
+    An application with a method `unreadable(path)` is told of requests that are not HTTP, so that they are recorded.
 
     Bodies are bounded by the application; idle connections between requests by uvicorn's keep-alive.
     """
@@ -46,10 +49,23 @@ class PatientProtocol(HttpToolsProtocol):
         self._seen_bytes = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What follows a chunked body are trailers. They come after the headers were judged, so they are none.
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._in_headers = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        application: Any = self.app  # pyright: ignore[reportUnknownMemberType]
+        tell: Callable[[str], None] | None = getattr(application, "unreadable", None)
+        url: bytes | None = getattr(self, "url", None)
+        if tell is not None and url:
+            tell(url.decode("latin-1"))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

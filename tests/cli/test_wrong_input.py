@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.running import WITHIN_S, Done, Home, command
 
-VALID = {"version": "1", "default": "allow", "tools": {}}
+VALID: dict[str, object] = {"version": "1", "default": "allow", "tools": {}}
 
 
 def shell(home: Home, redirection: str, *arguments: str) -> Done:

@@ -221,6 +221,33 @@ async def test_an_open_door_lets_callers_without_a_token_in_as_open() -> None:
         assert h.journal.rows[0].grant == "open"
 
 
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "OPTIONS", "HEAD", "TRACE"])
+async def test_another_verb_is_refused_and_recorded(gateway: House, verb: str) -> None:
+    url = f"http://127.0.0.1:{gateway.port}/mcp/up"
+    async with gateway.http.request(verb, url, data=GOOD, headers=gateway.headers()) as response:
+        assert (response.status, response.headers["allow"]) == (405, "POST, GET, DELETE")
+    _rejected_once(gateway)
+
+
+@pytest.mark.parametrize("kind", ["charset=utf-8; charset=utf-16", "charset=utf-16; charset=utf-8"])
+async def test_two_character_sets_are_one_too_many(gateway: House, kind: str) -> None:
+    assert (await gateway.post(call(), {"content-type": f"application/json; {kind}"})).status == 415
+    _rejected_once(gateway)
+
+
+async def test_a_body_compressed_for_its_way_is_refused(gateway: House) -> None:
+    head = _head(gateway, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: gzip, chunked")
+    assert b" 415 " in await _raw(gateway, head + b"0\r\n\r\n")
+    _rejected_once(gateway)
+
+
+async def test_a_request_that_is_not_http_is_recorded_when_it_was_meant_for_an_upstream(gateway: House) -> None:
+    for path in ("/mcp/up?x=1", "/mcp/other", "/healthz"):
+        gateway.gateway.unreadable(path)
+    await until(lambda: gateway.journal.rows)
+    _rejected_once(gateway)
+
+
 def _head(h: House, length: int) -> bytes:
     lines = [
         "POST /mcp/up HTTP/1.1",

@@ -35,10 +35,17 @@ def test_a_pattern_of_many_stars_answers_at_once() -> None:
         "delete_pod\ufe0f",
         "delete\u3164_pod",
         "\x7fdelete_pod",
+        "delete_pod\U000e0100",
+        "delete\u2800_pod",
     ],
 )
 def test_names_that_look_the_same_fold_to_one(name: str) -> None:
     assert fold(name) == "delete_pod"
+
+
+@pytest.mark.parametrize("name", ["LIST", "l\u0130st", "l\u0131st", "LİST"])
+def test_the_turkish_i_is_an_i(name: str) -> None:
+    assert fold(name) == "list"
 
 
 def test_names_that_look_different_do_not() -> None:

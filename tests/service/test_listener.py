@@ -101,3 +101,59 @@ async def test_ipv6_works_where_the_machine_has_it() -> None:
     listener = Listener(Address("::1", 0))
     assert listener.port
     await listener.stop()
+
+
+class Recording:
+    """An application that answers with the headers it saw, and is told of what is not HTTP."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.seen: list[bytes] = []
+
+    def unreadable(self, path: str) -> None:
+        self.told.append(path)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        self.seen = [name for name, _ in scope["headers"]]
+        await hello(scope, receive, send)
+
+
+@pytest.fixture
+async def recording() -> AsyncIterator[tuple[Listener, Recording]]:
+    listener, application = Listener(Address("127.0.0.1", 0)), Recording()
+    await listener.start(application)
+    yield listener, application
+    await listener.stop()
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 1\r\nTransfer-Encoding: chunked", b"Content-Length: -1"])
+async def test_what_is_not_http_is_refused_and_told_with_its_path(
+    recording: tuple[Listener, Recording], fields: bytes
+) -> None:
+    listener, application = recording
+    reader, writer = await connected(listener)
+    writer.write(b"POST /mcp/up HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n\r\n0\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), WITHIN_S)).startswith(b"HTTP/1.1 400")
+    assert application.told == ["/mcp/up"]
+    writer.close()
+
+
+async def test_noise_without_a_path_is_refused(recording: tuple[Listener, Recording]) -> None:
+    listener, application = recording
+    reader, writer = await connected(listener)
+    writer.write(b"\x16\x03\x01 noise\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), WITHIN_S)).startswith(b"HTTP/1.1 400")
+    assert application.told == []
+    writer.close()
+
+
+async def test_trailers_are_no_headers(recording: tuple[Listener, Recording]) -> None:
+    listener, application = recording
+    reader, writer = await connected(listener)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head + b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"hello"), WITHIN_S)
+    assert application.seen == [b"host", b"transfer-encoding"]
+    writer.close()
