@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from mcpwatch.events import Event
 from mcpwatch.records import event_to_json
-
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 KEPT = 5_000
 """Events waiting for one console; older ones are dropped."""
@@ -86,5 +86,8 @@ class Feed:
 
 
 def line(value: Mapping[str, Any]) -> bytes:
-    """One JSON object and a newline. Lone surrogates travel as escapes, so every value can be sent."""
-    return _ENCODE(value).encode() + b"\n"
+    """One JSON object and a newline. Lone surrogates, which UTF-8 has no bytes for, travel as escapes."""
+    try:
+        return to_json(value) + b"\n"
+    except PydanticSerializationError:
+        return json.dumps(value).encode() + b"\n"
