@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -61,7 +61,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
-        application: Any = self.app  # pyright: ignore[reportUnknownMemberType]
+        application = cast("object", self.app)  # pyright: ignore[reportUnknownMemberType]
         tell: Callable[[str], None] | None = getattr(application, "unreadable", None)
         url: bytes | None = getattr(self, "url", None)
         if tell is not None and url:
