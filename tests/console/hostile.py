@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 
 from mcpwatch.console.app import Settings, run_console
@@ -61,13 +62,21 @@ def spoil(event: Object, attack: str) -> None:
         step["detail"] += attack
 
 
+class BreakingDesk(FeedDesk):
+    """A desk on which the console itself breaks, with a hostile text in hand."""
+
+    async def status(self) -> Object:
+        raise RuntimeError(ALL)
+
+
 async def main() -> None:
-    """Show it."""
+    """Show it; with BREAK in the environment the console breaks after two seconds."""
     now = now_ms()
     first = hello(now, instance=f"i{ALL}")
     first["connect"]["endpoints"] = {"eks": f"http://h/{ALL}"}
     first["policies"]["eks"]["text"] = json.dumps({**POLICY, "description": ALL}, ensure_ascii=False, indent=2)
-    await run_console(FeedDesk(first, *events(now)), Settings())
+    kind = BreakingDesk if "BREAK" in os.environ else FeedDesk
+    await run_console(kind(first, *events(now)), Settings())
 
 
 if __name__ == "__main__":

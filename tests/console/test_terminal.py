@@ -121,6 +121,18 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_control_bytes(size: t
             shown.wait_for(words)
         shown.end()
         text = shown.raw.decode("utf-8")
+    harmless(text)
+
+
+def test_a_console_that_breaks_says_why_without_control_bytes() -> None:
+    with terminal("tests.console.hostile", 120, 40, BREAK="1") as shown:
+        shown.wait_for("RuntimeError")
+        assert shown.end() != 0
+        harmless(shown.raw.decode("utf-8"))
+
+
+def harmless(text: str) -> None:
+    """Hostile text was shown, and the only control sequences are those that draw a screen."""
     assert MARK in text
     foreign = OURS.sub("", text)
     assert "\x1b" not in foreign, ascii(foreign[foreign.index("\x1b") - 40 :][:120])
