@@ -1,7 +1,7 @@
-"""Linear-time regular expressions: the Rust engine that pydantic brings along.
+r"""Linear-time regular expressions: the Rust engine that pydantic brings along.
 
-Source of the language: https://docs.rs/regex (RE2-like, no look-around, no back-references). The search is unanchored,
-and `$` is the end of the text only.
+Source of the language: https://docs.rs/regex (RE2-like, no look-around, no back-references), with the classes of RE2:
+`\w`, `\d`, `\s` and `\b` know ASCII only. The search is unanchored, and `$` is the end of the text only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+from mcpwatch.policy.re2 import engine_pattern
 
 
 @lru_cache(maxsize=4096)
@@ -20,7 +22,7 @@ def compile_regex(pattern: str) -> Callable[[str], bool]:
     UnicodeEncodeError on a text that is no Unicode (a lone surrogate): such a text must not count as "does not match".
     """
     try:
-        engine = SchemaValidator(core_schema.str_schema(pattern=pattern))
+        engine = SchemaValidator(core_schema.str_schema(pattern=engine_pattern(pattern)))
     except SchemaError as error:
         raise ValueError(_explanation(str(error))) from None
     matches = engine.isinstance_python

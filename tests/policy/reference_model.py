@@ -236,7 +236,7 @@ def holds(condition: dict[str, Json], args: dict[str, Json]) -> bool:
             return isinstance(wanted, str) and wanted in value
         return is_list(value) and any(eq(each, wanted) for each in value)
     if op == "regex":
-        return isinstance(value, str) and re.search(wanted.replace("$", r"\Z"), value) is not None
+        return isinstance(value, str) and re.search(wanted.replace("$", r"\Z"), value, re.ASCII) is not None
     if not number(value) or not number(wanted):
         return False
     return {"lt": value < wanted, "lte": value <= wanted, "gt": value > wanted, "gte": value >= wanted}[op]

@@ -86,6 +86,20 @@ def test_a_path_reaches_keys_with_dots_and_never_goes_through_texts_or_lists() -
 @pytest.mark.parametrize(
     ("pattern", "text", "found"),
     [
+        (r"^\w+$", "paypal", True),
+        (r"^\w+$", "p\u0430ypal", False),
+        (r"^\d+$", "\u0661\u0662", False),
+        (r"^[^\s]+$", "a\u00a0b", True),
+        (r"\bprod\b", "\u00e9prod", True),
+    ],
+)
+def test_classes_of_a_regex_know_ascii_only(pattern: str, text: str, found: bool) -> None:
+    assert compile_regex(pattern)(text) is found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
         ("^pwd$", "pwd\n", False),
         ("(?m)^pwd$", "pwd\n", True),
         ("b", "abc", True),
