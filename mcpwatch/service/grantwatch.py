@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from mcpwatch.errors import ConfigError
@@ -16,37 +17,46 @@ _LOOK_S = 1.0
 class GrantWatch:
     """`judge` is what the gateway asks for every call; `keep` follows the file until cancelled."""
 
-    def __init__(self, grants: Grants, policies: Policies) -> None:
+    def __init__(self, file: Path, grants: Grants, policies: Policies) -> None:
+        self._file = file
         self._grants = grants
         self._policies = policies
-        self._known: frozenset[str] = frozenset()
+        self._seen: tuple[int, int, int] | None = None
 
     def judge(self, upstream: str, grant: str) -> Judge:
-        if grant not in self._known:
-            self._learn()
-            self._known |= {grant}
+        # A microsecond a call, so that no call of a changed grant is judged by what it had before.
+        self._look()
         return self._policies.judge(upstream, grant)
 
     async def keep(self) -> None:
+        """Also when nobody calls; and what `judge` put in force goes into the audit."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self._learn()
+            self._look()
             await self._policies.settle()
+
+    def _look(self) -> None:
+        try:
+            info = os.stat(self._file)
+        except OSError:
+            return
+        seen = (info.st_mtime_ns, info.st_size, info.st_ino)
+        if seen != self._seen:
+            self._seen = seen
+            self._learn()
 
     def _learn(self) -> None:
         try:
-            listed = self._grants.listed()
+            own = {grant.label: _policy_path(grant) for grant in self._grants.listed() if grant.policy}
         except ConfigError as fault:
             log.error("%s", fault.message)
             return
-        own = {grant.label: _policy_path(grant) for grant in listed if grant.policy}
         for label, path in self._policies.grants().items():
             if own.get(label) != path:
                 self._policies.drop_grant(label)
         for label, path in own.items():
             if label not in self._policies.grants():
                 self._policies.add_grant(label, path)
-        self._known = frozenset(grant.label for grant in listed)
 
 
 def _policy_path(grant: Grant) -> Path:

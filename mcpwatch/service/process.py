@@ -75,7 +75,8 @@ class GatewayProcess:
         """Raises ConfigError, UpstreamError or AuditError when it cannot start; everything begun is ended then."""
         async with contextlib.AsyncExitStack() as stack:
             self._lock(stack)
-            self._grants = Grants(self._place.folder / "grants.json", open_door=self._options.open)
+            grants = self._place.folder / "grants.json"
+            self._grants = Grants(grants, open_door=self._options.open)
             listener = Listener(self._address, cert=self._options.tls_cert, key=self._options.tls_key)
             stack.push_async_callback(listener.stop)
             audit = await self._open_audit()
@@ -83,7 +84,7 @@ class GatewayProcess:
             policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms)
             if not await self._load_policies(policies, audit):
                 return INVALID_POLICY
-            watcher = GrantWatch(self._grants, policies)
+            watcher = GrantWatch(grants, self._grants, policies)
             self._gateway = self._build_gateway(listener.port, policies, watcher, audit)
             stack.push_async_callback(self._upstreams.stop)
             if not await self._start_upstreams():

@@ -202,3 +202,12 @@ def _refused(serving: Serving, token: str) -> bool:
         fault.close()
         return fault.code == 401
     return False
+
+
+def test_a_grant_made_again_with_another_policy_is_judged_by_that_one_at_once(home: Home, serving: Serving) -> None:
+    strict = home.write("strict.json", '{"version": "1", "default": "deny", "tools": {}}')
+    first = home.run("grant", "add", "eve").out.strip()
+    assert serving.client(first).call("echo")["isError"] is False
+    home.run("grant", "revoke", "eve")
+    second = home.run("grant", "add", "eve", "--policy", strict).out.strip()
+    assert serving.client(second).call("echo")["isError"] is True
