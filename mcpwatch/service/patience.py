@@ -61,6 +61,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
+        if not self._in_headers:  # the application has the request, and sees it break off
+            return
         application = cast("object", self.app)  # pyright: ignore[reportUnknownMemberType]
         tell: Callable[[str], None] | None = getattr(application, "unreadable", None)
         url: bytes | None = getattr(self, "url", None)

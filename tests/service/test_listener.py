@@ -140,6 +140,17 @@ async def test_what_is_not_http_is_refused_and_told_with_its_path(
     writer.close()
 
 
+async def test_a_body_that_is_not_http_is_for_the_application_to_record(
+    recording: tuple[Listener, Recording],
+) -> None:
+    listener, application = recording
+    reader, writer = await connected(listener)
+    writer.write(b"POST /mcp/up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert (await asyncio.wait_for(reader.read(), WITHIN_S)).startswith(b"HTTP/1.1 400")
+    assert application.told == []
+    writer.close()
+
+
 async def test_noise_without_a_path_is_refused(recording: tuple[Listener, Recording]) -> None:
     listener, application = recording
     reader, writer = await connected(listener)
