@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from mcpwatch.cli.options import json_option
+from mcpwatch.cli.options import json_option, place_options
 from mcpwatch.cli.output import put, put_json
 from mcpwatch.cli.policyread import read_bytes
 from mcpwatch.cli.problems import problem_line
+from mcpwatch.cli.reach import offered_tools
+from mcpwatch.config import Place
 from mcpwatch.control.operations import problem_json
 from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.lint import lint
@@ -18,29 +20,35 @@ from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import PolicyError, Problem
 
 _INVALID = 3
+Tools = list[dict[str, Any]] | None
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--no-lint", is_flag=True, help="Only what keeps the file from being used.")
+@click.option("--upstream", default="", metavar="NAME", help="Compare with what this upstream of the gateway offers.")
+@place_options
 @json_option
 @click.pass_context
-def check(context: click.Context, files: tuple[str, ...], no_lint: bool, as_json: bool) -> None:
+def check(
+    context: click.Context, files: tuple[str, ...], no_lint: bool, upstream: str, place: Place, as_json: bool
+) -> None:
     """Say every fault of FILE as FILE:LINE:COL  POINTER  MESSAGE (exit 3), or that there is none (exit 0).
 
     Remarks that do not keep a policy from being used begin with "warning:".
     """
-    valid = [_check(file, lint_too=not no_lint, as_json=as_json) for file in files]
+    tools = offered_tools(place, upstream) if upstream else None
+    valid = [_check(file, tools, lint_too=not no_lint, as_json=as_json) for file in files]
     context.exit(0 if all(valid) else _INVALID)
 
 
-def _check(file: str, *, lint_too: bool, as_json: bool) -> bool:
+def _check(file: str, tools: Tools, *, lint_too: bool, as_json: bool) -> bool:
     text = read_bytes(file)
     document: PolicyDocument | None = None
     problems: tuple[Problem, ...]
     try:
         document = read_policy(text, name=Path(file).name)
-        problems = (*document.warnings, *(lint(document, None) if lint_too else ()))
+        problems = (*document.warnings, *(lint(document, tools) if lint_too else ()))
     except PolicyError as fault:
         problems = fault.problems
     if as_json:

@@ -9,7 +9,7 @@ import click
 from mcpwatch.audit import query
 from mcpwatch.cli.options import json_option, place_options
 from mcpwatch.cli.output import put_json, put_raw, say
-from mcpwatch.cli.reach import ask
+from mcpwatch.cli.reach import offered_tools
 from mcpwatch.cli.times import since_option
 from mcpwatch.config import Place
 from mcpwatch.errors import ConfigError
@@ -26,7 +26,10 @@ def suggest(upstream: str, as_yaml: bool, since_ms: int, as_json: bool, place: P
     """Print the least policy that would have allowed what was allowed, each line with its evidence."""
     records = list(query.each(place.audit, "", since_ms))
     name = _only(upstream, records)
-    tools = _tools(place, name)
+    try:
+        tools = offered_tools(place, name)
+    except ConfigError:
+        tools = []
     found = suggested([record for record in records if record["upstream"] == name], tools)
     if as_json:
         put_json({"upstream": name, "policy": found.policy, "evidence": found.evidence})
@@ -46,12 +49,3 @@ def _only(upstream: str, records: list[dict[str, Any]]) -> str:
         said = f"the audit has calls to {', '.join(names)}" if names else "the audit has no calls yet"
         raise ConfigError(said, "Name one upstream: --upstream NAME")
     return names[0]
-
-
-def _tools(place: Place, upstream: str) -> list[dict[str, Any]]:
-    """What the upstream offers, as far as a running gateway knows."""
-    try:
-        hello: dict[str, Any] = ask(place, lambda client: anext(client.events()))
-    except ConfigError:
-        return []
-    return list(hello["tools"].get(upstream, []))

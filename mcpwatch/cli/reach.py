@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from mcpwatch.config import Place
+from mcpwatch.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -20,3 +21,14 @@ def ask(place: Place, question: Callable[[Any], Awaitable[T]]) -> T:
             return await question(client)
 
     return asyncio.run(run())
+
+
+def offered_tools(place: Place, upstream: str) -> list[dict[str, Any]]:
+    """The tool objects that an upstream of the running gateway offers. Raises ConfigError when there is none."""
+    hello: dict[str, Any] = ask(place, lambda client: anext(client.events()))
+    tools: dict[str, list[dict[str, Any]]] = hello["tools"]
+    if upstream not in tools:
+        raise ConfigError(
+            f'the gateway knows no tools of "{upstream}"', f"It knows those of: {', '.join(tools) or '-'}"
+        )
+    return tools[upstream]

@@ -211,3 +211,11 @@ def test_a_grant_made_again_with_another_policy_is_judged_by_that_one_at_once(ho
     home.run("grant", "revoke", "eve")
     second = home.run("grant", "add", "eve", "--policy", strict).out.strip()
     assert serving.client(second).call("echo")["isError"] is True
+
+
+def test_check_knows_the_tools_of_a_running_gateway(home: Home, serving: Serving) -> None:
+    assert serving.url
+    draft = home.write("draft.json", '{"version": "1", "default": "deny", "tools": {"ecko": {}}}')
+    assert '"echo"' in home.run("policy", "check", draft, "--upstream", "echo").out
+    assert '"echo"' not in home.run("policy", "check", draft).out
+    assert home.run("policy", "check", draft, "--upstream", "nobody").code == 2
