@@ -17,7 +17,7 @@ from pydantic import BaseModel, FileUrl
 from tests.conformance.offer import Json
 from tests.gateway.house import until
 
-LEGACY, MODERN = "legacy", "2026-07-28"
+LEGACY, MODERN = "legacy", "auto"
 WATCHED = "test://watched-resource"
 _PLAIN = """
     test_simple_text test_image_content test_audio_content test_embedded_resource test_multiple_content_types
