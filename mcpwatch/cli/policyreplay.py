@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,8 +13,10 @@ from mcpwatch.cli.options import json_option
 from mcpwatch.cli.output import put, put_json, wrapped
 from mcpwatch.cli.policyread import compiled
 from mcpwatch.cli.times import since_option
+from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.replay import Finding, Report, replay_json
 from mcpwatch.policy.replay import replay as fold
+from mcpwatch.records import rfc3339
 
 _DIFFERENT = 6
 
@@ -29,7 +30,10 @@ _DIFFERENT = 6
 @click.pass_context
 def replay(context: click.Context, file: str, upstream: str, since_ms: int, as_json: bool, path: Path) -> None:
     """Fold the recorded calls over FILE and say which decisions flip (exit 6) or that none does (exit 0)."""
-    report = fold(_records(path, since_ms, upstream), compiled(file))
+    draft = compiled(file)
+    # Calls of the longest window before fill the counters that the first calls met.
+    before_ms = max(0, since_ms - longest_window_ms(draft.document))
+    report = fold(query.replay_rows(path, before_ms, upstream), draft, since=rfc3339(since_ms))
     if as_json:
         put_json(replay_json(report))
     else:
@@ -38,8 +42,10 @@ def replay(context: click.Context, file: str, upstream: str, since_ms: int, as_j
     context.exit(_DIFFERENT if report.of("flip") else 0)
 
 
-def _records(path: Path, since_ms: int, upstream: str) -> Iterator[dict[str, Any]]:
-    return (record for record in query.each(path, "", since_ms) if upstream in ("", record["upstream"]))
+def longest_window_ms(document: PolicyDocument) -> int:
+    """The longest window of any limit, 0 when there is none."""
+    entries = (document.all_tools, *document.tools.values())
+    return max((limit.window.ms for entry in entries for limit in entry.limits), default=0)
 
 
 def _lines(report: Report) -> Iterable[str]:

@@ -71,9 +71,13 @@ def replay(
     draft: CompiledPolicy,
     *,
     schemas: Mapping[str, Mapping[str, Any]] | None = None,
+    since: str = "",
 ) -> Report:
-    """Fold audit records (JSON of the contract, oldest first) over `draft`. `schemas` are for `validate: schema`."""
-    fold = _Fold(draft, {tool: compile_schema(schema) for tool, schema in (schemas or {}).items()})
+    """Fold audit records (JSON of the contract, oldest first) over `draft`. `schemas` are for `validate: schema`.
+
+    Records before `since` (RFC 3339 UTC, ms) only fill counters: what was used then counts later, and is not reported.
+    """
+    fold = _Fold(draft, {tool: compile_schema(schema) for tool, schema in (schemas or {}).items()}, since)
     for record in records:
         fold.record(record)
     return Report(fold.calls, fold.skipped, tuple(fold.findings.values()))
@@ -82,7 +86,8 @@ def replay(
 class _Fold:
     """The draft with its own counters. `_held` is what the draft says of calls that wait for an operator."""
 
-    def __init__(self, draft: CompiledPolicy, schemas: Mapping[str, SchemaCheck]) -> None:
+    def __init__(self, draft: CompiledPolicy, schemas: Mapping[str, SchemaCheck], since: str) -> None:
+        self._since = since
         self._draft = draft
         self._schemas = schemas
         self._counters = Counters()
@@ -96,14 +101,14 @@ class _Fold:
     def record(self, record: Mapping[str, Any]) -> None:
         held = self._held.pop(record["call_id"], None) if self._held else None
         if not _is_call(record):
-            self.skipped += 1
+            self.skipped += record["at"] >= self._since
         elif record.get("held_ms") is None:
             self._judge(record)
         elif held == "hold" and record["decision"] == "allow":
             self._judge(record, approved=True)
 
     def _judge(self, record: Mapping[str, Any], approved: bool = False) -> None:
-        self.calls += not approved
+        self.calls += not approved and record["at"] >= self._since
         before = record["decision"]
         try:
             decision = self._decide(record, approved)
@@ -141,6 +146,8 @@ class _Fold:
                 self._counters.charge(charge.key, exact(charge.amount), charge.at_ms)
 
     def _add(self, kind: Kind, record: Mapping[str, Any], rule: str, before: str, after: str) -> None:
+        if record["at"] < self._since:
+            return
         tool = record["tool"]
         key = kind, tool, rule, before, after
         finding = self.findings.get(key)

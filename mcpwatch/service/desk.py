@@ -32,6 +32,8 @@ from mcpwatch.records import counter_json, rfc3339
 from mcpwatch.service.policies import Judge, Policies
 from mcpwatch.service.upstreams import Upstreams
 
+_SEARCH_MS = 500
+"""How long one question to the audit may take; what was found until then is answered, with where to go on."""
 _SHOWN_CALLS = 1000
 _SHOWN_COUNTERS = 1000
 
@@ -124,8 +126,8 @@ class Desk:
     async def search(self, filter_text: str, since_ms: int, before_seq: int, limit: int) -> Object:
         wanted = parse_filter(filter_text)
         path = self.options.place.audit
-        rows = await asyncio.to_thread(query.search, path, wanted, since_ms, before_seq, limit)
-        return {"rows": rows}
+        found = await asyncio.to_thread(query.page, path, wanted, since_ms, before_seq, limit, _SEARCH_MS)
+        return {"rows": found.rows, "before_seq": found.before_seq}
 
     async def show(self, seq: int) -> Object:
         found = await asyncio.to_thread(query.show, self.options.place.audit, seq)

@@ -153,6 +153,15 @@ def test_what_a_draft_only_observes_is_told_apart() -> None:
     assert [(each.rule, each.count) for each in report.of("observed")] == [("/tools/t/deny_if/0", 1)]
 
 
+def test_calls_before_the_time_asked_for_only_fill_counters() -> None:
+    records = [record(seq) for seq in range(6)]
+    draft = compiled({"t": {"limits": [limit(4)]}})
+    report = replay(records, draft, since=records[5]["at"])
+    assert report.calls == 1
+    assert flips(report) == [("t", "/tools/t/limits/r", "allow", "deny", 1, [5])]
+    assert replay(records[5:], draft).flipped == 0
+
+
 def test_a_report_is_written_as_json() -> None:
     draft = compiled({"t": {"require": [rule(("args.x", "eq", 1))]}})
     report = replay([record(1), record(2, {"x": "[redacted]"})], draft)
