@@ -65,7 +65,8 @@ def _place(ledger: Ledger, host: Host) -> list[Fact]:
     if state.get("demo"):
         facts.append(fact(85, [(" DEMO ", "bold $background on $accent")]))
     facts.append(_upstreams(ledger))
-    facts += [fact(50, _endpoint(ledger), style="$muted")]
+    url = _endpoint(ledger)
+    facts.append(fact(50, url, url.removeprefix("http://"), url.removeprefix("http://127.0.0.1"), style="$muted"))
     facts.append(_default(ledger))
     return facts
 

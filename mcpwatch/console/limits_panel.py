@@ -172,7 +172,7 @@ class _Widths:
         name, used, status, reset = (max(column) for column in zip(*longest, strict=True)) if longest else (8, 3, 4, 6)
         name = min(name, max(12, width // 3))
         left = width - name - used - status - reset - 5
-        who = min(24, max(0, left - 8)) if left >= 16 else 0
+        who = min(24, left - 6) if left >= 13 else 0
         left -= who + 1 if who else 0
         wide = left >= 30 + _BARS
         return cls(name, used, status, reset, max(5, min(30, left - (_BARS + 1 if wide else 0))), who, wide)

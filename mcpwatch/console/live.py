@@ -33,13 +33,19 @@ class ListTitle(Panel):
 
     DEFAULT_CSS = "ListTitle { height: 1; }"
 
-    def __init__(self) -> None:
+    def __init__(self, stream: CallStream) -> None:
         super().__init__()
+        self._stream = stream
+        self._filter = ""
         self._drawn: tuple[object, ...] = ()
         self._line = Content("")
 
-    def say(self, stream: CallStream, filter_text: str) -> None:
+    def on_resize(self) -> None:
+        self.say(self._filter)
+
+    def say(self, filter_text: str) -> None:
         """Draw again when anything that it tells changed."""
+        stream, self._filter = self._stream, filter_text
         state = (stream.following, stream.fresh, len(stream.view), filter_text, stream.has_focus, self.size.width)
         if state != self._drawn and self.size.width:
             self._drawn = state
@@ -84,7 +90,7 @@ class LiveScreen(CallOrders, Seat):
         self._ledger = ledger
         self._share = 0
         self.stream = CallStream(ledger, id="main")
-        self._title = ListTitle()
+        self._title = ListTitle(self.stream)
         self._empty = EmptyList()
         self._filter = FilterBar()
         self._below = DetailPanel(id="detail-below")
@@ -118,7 +124,7 @@ class LiveScreen(CallOrders, Seat):
         self._empty.display = len(ledger.calls) == 0
         self.set_class(self._empty.display, "-empty")
         self.stream.display = not self._empty.display
-        self._title.say(self.stream, self._filter.text)
+        self._title.say(self._filter.text)
         super().show(ledger)
 
     def look_changed(self) -> None:
@@ -146,7 +152,7 @@ class LiveScreen(CallOrders, Seat):
             self.remove_class("-detail")
         self._below.tell(call)
         self._beside.tell(call)
-        self._title.say(self.stream, self._filter.text)
+        self._title.say(self._filter.text)
         self._peek.follow(call)
         self._peek.show(self._ledger)
 
@@ -164,7 +170,7 @@ class LiveScreen(CallOrders, Seat):
         call = self.target()
         if call is None:
             return
-        if self.has_class("-narrow") or self.has_class("-low") or self.has_class("-detail"):
+        if self.has_class("-low") or self.has_class("-detail"):
             app_of(self).push_screen(DetailScreen(call))
         else:
             self.add_class("-detail")

@@ -15,7 +15,7 @@ from mcpwatch.console.theme import Look
 from mcpwatch.console.wire import number
 from mcpwatch.console.wording import WORDS, answer_time, caller, clock, fullest, plain, share, why
 
-_NAMES_FROM = 28
+_NAMES_FROM = 44
 
 
 def arguments_text(args: object, width: int) -> str:

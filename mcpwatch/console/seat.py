@@ -76,7 +76,7 @@ class Seat(Screen[Any]):
     """
 
     AUTO_FOCUS: ClassVar[str | None] = "#main"  # pyright: ignore[reportIncompatibleVariableOverride]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-normal"), (164, "-wide")]  # pyright: ignore[reportIncompatibleVariableOverride]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (116, "-normal"), (164, "-wide")]  # pyright: ignore[reportIncompatibleVariableOverride]
     VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (34, "-high"), (46, "-tall")]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     seat: ClassVar[str] = ""
@@ -101,6 +101,15 @@ class Seat(Screen[Any]):
 
     def on_screen_resume(self) -> None:
         self.show(self.host.ledger)
+
+    @property
+    def unsaved(self) -> str:
+        """What would be lost if the console ended now, "" for nothing."""
+        return ""
+
+    def upstream_in_view(self) -> str:
+        """The upstream whose policy is meant here, "" when that is told by the selected call."""
+        return ""
 
     def flow(self, ledger: Ledger) -> None:
         """Every frame in which something happened: draw what streams."""
