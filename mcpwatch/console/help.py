@@ -18,6 +18,7 @@ from mcpwatch.console.seat import app_of
 
 _TWO = 120
 _COLUMN = 55
+_LEFT = ("Screens", "Move", "Calls", "Console")
 
 _DECISIONS = (
     ("allow", "forwarded to the upstream"),
@@ -63,14 +64,14 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def _content(self, *, wide: bool) -> Content:
-        groups = dict.fromkeys(key.group for key in KEYS)
+        groups = sorted(dict.fromkeys(key.group for key in KEYS), key=lambda group: group not in _LEFT)
         blocks = [[Content.styled(group, "bold"), *self._lines(group), Content("")] for group in groups]
         blocks.append([Content.styled("Decisions", "bold"), *self._decisions()])
         head = Content.assemble(("KEYS", "bold $primary"), ("   j k scroll, esc closes", "$muted"))
         lines = [line for block in blocks for line in block]
         if wide:
-            left = [line for block in blocks[:3] for line in block]
-            right = [line for block in blocks[3:] for line in block]
+            left = [line for block in blocks[: len(_LEFT)] for line in block]
+            right = [line for block in blocks[len(_LEFT) :] for line in block]
             lines = [_pair(one, other) for one, other in zip_longest(left, right, fillvalue=Content(""))]
         return Content("\n").join([head, Content(""), *lines])
 
@@ -97,4 +98,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def _pair(left: Content, right: Content) -> Content:
-    return Content("").join([left.pad_right(max(0, _COLUMN - left.cell_length)), right])
+    left = left.truncate(_COLUMN - 1, ellipsis=True)
+    return Content("").join(
+        [left.pad_right(max(0, _COLUMN - left.cell_length)), right.truncate(_COLUMN, ellipsis=True)]
+    )
