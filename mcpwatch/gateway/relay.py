@@ -6,10 +6,9 @@ Judged is the body, never the headers; forwarded is the judged message, never th
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 
-from mcpwatch.gateway.book import MALFORMED, Book
+from mcpwatch.gateway.book import Book
 from mcpwatch.gateway.calls import Calls, answer_given_up, answer_unreachable, cancel_upstream
 from mcpwatch.gateway.core import Core, Inbound
 from mcpwatch.gateway.deliver import Delivery
@@ -21,12 +20,12 @@ from mcpwatch.gateway.judging import Judging, wanted_resources
 from mcpwatch.gateway.link import Answer, Headers, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listener
 from mcpwatch.gateway.names import CALL, CLIENT_METHODS, is_lookalike
+from mcpwatch.gateway.rejections import UNKNOWN_SESSION, Rejections
 from mcpwatch.gateway.replies import error
 from mcpwatch.gateway.sessions import Session
 from mcpwatch.gateway.wire import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
     Message,
     MessageId,
     WireError,
@@ -34,8 +33,6 @@ from mcpwatch.gateway.wire import (
 )
 from mcpwatch.policy.values import Json
 
-_LOG = logging.getLogger(__name__)
-UNKNOWN_SESSION = "(unknown session)"
 _TARGETS = {
     "resources/read": "uri",
     "resources/subscribe": "uri",
@@ -54,6 +51,7 @@ class Relay:
         self._core = core
         self._book = book
         self._calls = Calls(core, book)
+        self._rejections = Rejections(book)
 
     async def post(self, ex: Exchange, upstream: str, grant: Grant, raw: bytes) -> None:
         """Answer a POST."""
@@ -67,13 +65,13 @@ class Relay:
             link = self._core.links[upstream]
             inbound = Inbound(ex, upstream, link, grant, headers, message, modern, session, arrived)
             if session is None and one(ex.headers, SESSION) and not modern:
-                await self._no_session(inbound)
+                await self._rejections.no_session(inbound)
             else:
                 await self._message(inbound)
         except WireError as fault:
-            await self._malformed(ex, upstream, grant, message, fault)
+            await self._rejections.malformed(ex, upstream, grant, message, fault)
         except Exception as fault:
-            await self._internal(ex, upstream, grant, message, fault)
+            await self._rejections.internal(ex, upstream, grant, message, fault)
 
     async def get(self, ex: Exchange, upstream: str, grant: Grant) -> None:
         """Answer a GET: the stream on which an upstream speaks first, or the rest of one that broke off."""
@@ -132,10 +130,10 @@ class Relay:
             return
         method = message.method
         if self._core.stopping:
-            await self._stopping(inbound)
+            await self._rejections.stopping(inbound)
             return
         if method not in CLIENT_METHODS and not self._may_pass(inbound):
-            await self._unknown_method(inbound)
+            await self._rejections.unknown_method(inbound)
             return
         if method == "initialize" and inbound.session is None and self._core.sessions.full(self._core.ports.now_ms()):
             await inbound.ex.message(error(message.id, INTERNAL_ERROR, "Too many sessions are open"), 503)
@@ -237,52 +235,6 @@ class Relay:
 
     def _may_pass(self, inbound: Inbound) -> bool:
         return not is_lookalike(inbound.message.method) and Judging.allows_unknown(self._core.engine(inbound))
-
-    async def _unknown_method(self, inbound: Inbound) -> None:
-        message = inbound.message
-        await self._book.reject(
-            inbound.upstream,
-            inbound.grant.label,
-            "(unknown method)",
-            f"unknown method {message.method[:200]}",
-            method=message.method[:200],
-            session=inbound.session.id if inbound.session is not None else "",
-        )
-        if message.kind == "notification":
-            await inbound.ex.reply(202, [])
-        else:
-            body = error(message.id, METHOD_NOT_FOUND, "Method not found")
-            await inbound.ex.message(body, 404 if inbound.modern else 200)
-
-    async def _stopping(self, inbound: Inbound) -> None:
-        message = inbound.message
-        text = "The gateway is stopping"
-        await self._book.reject(inbound.upstream, inbound.grant.label, "(stopping)", text, method=message.method)
-        await inbound.ex.message(error(message.id, INTERNAL_ERROR, text), 503)
-
-    async def _no_session(self, inbound: Inbound) -> None:
-        message = inbound.message
-        await self._book.reject(
-            inbound.upstream, inbound.grant.label, UNKNOWN_SESSION, "no such session", method=message.method
-        )
-        await inbound.ex.message(error(message.id, INVALID_REQUEST, "Session not found"), 404)
-
-    async def _malformed(
-        self, ex: Exchange, upstream: str, grant: Grant, message: Message | None, fault: WireError
-    ) -> None:
-        method = "" if message is None else message.method[:200]
-        await self._book.reject(upstream, grant.label, MALFORMED, fault.text, method=method)
-        await ex.message(error(fault.id, fault.code, fault.text), 400)
-
-    async def _internal(
-        self, ex: Exchange, upstream: str, grant: Grant, message: Message | None, fault: Exception
-    ) -> None:
-        """A fault of ours: whatever it was, nothing passes and the caller gets an answer."""
-        _LOG.exception("a request to %s failed inside the gateway", upstream, exc_info=fault)
-        method, message_id = ("", None) if message is None else (message.method[:200], message.id)
-        await self._book.reject(upstream, grant.label, "(internal)", type(fault).__name__, method=method)
-        if ex.streaming or not ex.started:
-            await ex.message(error(message_id, INTERNAL_ERROR, "The gateway failed to handle this request"), 500)
 
     def _session(self, headers: Headers, upstream: str, grant: Grant) -> Session | None:
         given = one(headers, SESSION)
