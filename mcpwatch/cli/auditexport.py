@@ -11,7 +11,7 @@ import click
 from mcpwatch.audit import query
 from mcpwatch.audit.export import csv_lines, json_lines
 from mcpwatch.cli.auditoptions import FILTERS, filtered
-from mcpwatch.cli.output import put_raw, say
+from mcpwatch.cli.output import printable, put_raw, say
 from mcpwatch.errors import ConfigError
 from mcpwatch.filters import parse_filter
 
@@ -28,7 +28,7 @@ def export(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path, as_
     lines = csv_lines(records) if as_csv else json_lines(records)
     if out == "-":
         for line in lines:
-            put_raw(line)
+            put_raw(printable(line.rstrip("\r\n")) + "\r\n" if as_csv else line)
     else:
         say(f"{_write(out, lines)} lines in {out}")
 

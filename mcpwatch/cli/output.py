@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO, cast
 
 import click
 
 from mcpwatch.errors import ConfigError
+
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
 
 
 def put(text: str) -> None:
@@ -31,6 +35,11 @@ def put_raw(text: str) -> None:
     except OSError as fault:
         say_fault(f"cannot write the output: {fault.strerror}")
         raise click.exceptions.Exit(1) from None
+
+
+def put_json_text(text: str) -> None:
+    """JSON text made for people: what would act on a terminal is escaped, which changes nothing of its meaning."""
+    put_raw("".join(json.dumps(c)[1:-1] if c != "\n" and _acts(c) else c for c in text))
 
 
 def put_json(value: Any, *, pretty: bool = True) -> None:
@@ -100,14 +109,17 @@ def object_of(text: str, what: str) -> dict[str, Any]:
 
 
 def _shown(character: str) -> str:
-    code = ord(character)
-    if character == "\n" or 32 <= code < 127:
+    if character == "\n" or not _acts(character):
         return character
-    if code < 32:
-        return chr(0x2400 + code)
-    acts = code < 160 or 0xD800 <= code < 0xE000 or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
-    hidden = 0x200B <= code <= 0x200F or code in (0x2028, 0x2029, 0x2060, 0xFEFF)
-    return "\ufffd" if acts or hidden else character
+    return chr(0x2400 + ord(character)) if character < " " else "\ufffd"
+
+
+def _acts(character: str) -> bool:
+    """Whether a character does something to a terminal or to its neighbours instead of being drawn."""
+    if character.isascii():
+        return not character.isprintable()
+    hidden = character in _FILLERS or "\ufe00" <= character <= "\ufe0f" or character >= "\U000e0000"
+    return hidden or unicodedata.category(character) in _ACTING
 
 
 def _row(row: Sequence[str], widths: Sequence[int], most: int) -> str:

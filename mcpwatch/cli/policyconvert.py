@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcpwatch.cli.options import json_option
-from mcpwatch.cli.output import put_json, put_raw, say
+from mcpwatch.cli.output import put_json, put_json_text, say
 from mcpwatch.cli.policyread import document
 from mcpwatch.errors import ConfigError
 from mcpwatch.files import replace_file
@@ -23,7 +23,7 @@ def convert(source: str, target: str, as_json: bool) -> None:
     """Write the policy IN, of whatever dialect, as policy.json to OUT (- for stdout), and say what was lost."""
     text, lost = converted(document(source))
     if target == "-":
-        put_raw(text)
+        put_json_text(text)
     else:
         _write(Path(source), Path(target), text)
     if as_json and target != "-":

@@ -8,7 +8,7 @@ import click
 
 from mcpwatch.audit import query
 from mcpwatch.cli.options import json_option, place_options
-from mcpwatch.cli.output import put_json, put_raw, say
+from mcpwatch.cli.output import put_json, put_json_text, put_raw, say
 from mcpwatch.cli.reach import offered_tools
 from mcpwatch.cli.times import since_option
 from mcpwatch.config import Place
@@ -36,7 +36,7 @@ def suggest(upstream: str, as_yaml: bool, since_ms: int, as_json: bool, place: P
     elif as_yaml:
         put_raw(found.yaml())
     else:
-        put_raw(found.json())
+        put_json_text(found.json())
         for pointer, reason in found.evidence.items():
             say(f"{pointer or '(all)'}: {reason}")
 

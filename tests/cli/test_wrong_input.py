@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,31 @@ def test_a_wrapped_file_names_a_program_that_can_be_started(home: Home) -> None:
     line = [entry["command"], *entry["args"][: entry["args"].index("stdio")], "--version"]
     done = subprocess.run(line, capture_output=True, text=True, env=home.env, timeout=WITHIN_S, check=False)
     assert done.stdout.startswith("mcpwatch ")
+
+
+EVIL = "\x1b]52;c;QQ==\x07\x9b31m\u202e\u200b\U000e0041\ufe0f\u2028\r"
+
+
+def acting(text: str) -> list[str]:
+    """Characters that do something to a terminal or to those beside them."""
+    return [c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+def test_nothing_an_agent_wrote_acts_on_the_terminal_of_a_command(home: Home) -> None:
+    with home.serve() as serving:
+        serving.client().call(f"echo{EVIL}", **{EVIL: EVIL})
+        reading = (["search"], ["tail"], ["show", "1"], ["stats"], ["export"])
+        for arguments in reading:
+            done = home.run("audit", *arguments)
+            assert done.code == 0
+            assert acting(done.out + done.err) == []
+        suggested = home.run("policy", "suggest")
+        assert acting(suggested.out + suggested.err) == []
+        done = home.run("audit", "export", "--csv")
+        assert acting(done.out) == []
+    policy = home.write("evil.json", {"version": "1", "default": "deny", "tools": {f"t{EVIL}": {}}})
+    for arguments in (["policy", "convert", policy, "-"], ["policy", "check", policy]):
+        done = home.run(*arguments)
+        assert acting(done.out + done.err) == []
+    converted = home.run("policy", "convert", policy, "-")
+    assert list(converted.json["tools"]) == [f"t{EVIL}"]
