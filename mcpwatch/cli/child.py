@@ -43,9 +43,16 @@ class Child:
         self._process.stdin.close()
 
     def ready(self) -> dict[str, Any] | Failed:
-        """Wait until it is ready; it ends by itself when it cannot start, within its own time limits."""
+        """Wait until it is ready; it ends by itself when it cannot start, within its own time limits.
+
+        Whoever is interrupted while waiting leaves no half-started gateway behind.
+        """
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:
+            self.stop()
+            raise
         self._process.stdout.close()
         if line:
             ready: dict[str, Any] = json.loads(line)

@@ -2,7 +2,8 @@
 
 Run as a program. Tools: `echo` answers its arguments, `slow` after `seconds`, `die` ends the process, `boom` is
 an error.
-With `--witness FILE` every call that really arrives is written there, one line each.
+With `--witness FILE` every call that really arrives is written there, one line each. With `--fail` it dies at once,
+with `--mute` it never answers.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main() -> None:
         raise SystemExit(7)
     for line in sys.stdin:
         message = json.loads(line)
-        if "id" not in message or "method" not in message:
+        if "--mute" in sys.argv or "id" not in message or "method" not in message:
             continue
         if witness and message["method"] == "tools/call":
             with open(witness, "a", encoding="utf-8") as file:

@@ -105,3 +105,18 @@ def _command_lines() -> list[str]:
         except (OSError, NotADirectoryError):
             continue
     return lines
+
+
+def test_an_interrupt_during_the_start_leaves_no_gateway_behind(home: Home) -> None:
+    marker = f"--mute-{os.getpid()}"
+    process = started(home, "--upstream", echo("echo", "--mute", marker), "--listen", "127.0.0.1:0")
+    eventually(lambda: _upstreams_of(marker))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 130
+    eventually(lambda: not _upstreams_of(marker))
+
+
+def _upstreams_of(marker: str) -> list[str]:
+    """The processes of the echo server with that argument, not those that only name it on their command line."""
+    return [line for line in _command_lines() if marker in line and "mcpwatch" not in line]

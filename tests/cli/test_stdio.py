@@ -17,13 +17,21 @@ Object = dict[str, Any]
 
 
 class Talk:
-    """A client on stdin and stdout of one command."""
+    """A client on stdin and stdout of one command; a context manager, so that nothing is left behind."""
 
-    def __init__(self, home: Home, *arguments: str | Path) -> None:
+    def __init__(self, home: Home, *arguments: str | Path, whole: list[str] | None = None) -> None:
         self.process = subprocess.Popen(
-            command("stdio", *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env=home.env, cwd=home.root,
+            whole or command("stdio", *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=home.env, cwd=home.root,
         )  # fmt: skip
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.communicate(timeout=WITHIN_S)
 
     def send(self, message: Object | str) -> None:
         assert self.process.stdin is not None
@@ -62,44 +70,44 @@ def serving(home: Home) -> Iterator[Serving]:
 
 
 def test_it_pipes_into_the_running_gateway(home: Home, serving: Serving) -> None:
-    talk = Talk(home, "--upstream", "echo")
-    assert talk.open()["result"]["serverInfo"]["name"] == "echo"
-    assert talk.call("a", "echo", text="hi")["result"]["content"][0]["text"] == '{"text": "hi"}'
-    assert talk.end().code == 0
-    rows = [json.loads(line) for line in home.run("audit", "search", "--json", "tool:echo").out.splitlines()]
-    assert [row["client"]["name"] for row in rows] == ["talk"]
-    assert serving.process.poll() is None
+    with Talk(home, "--upstream", "echo") as talk:
+        assert talk.open()["result"]["serverInfo"]["name"] == "echo"
+        assert talk.call("a", "echo", text="hi")["result"]["content"][0]["text"] == '{"text": "hi"}'
+        assert talk.end().code == 0
+        rows = [json.loads(line) for line in home.run("audit", "search", "--json", "tool:echo").out.splitlines()]
+        assert [row["client"]["name"] for row in rows] == ["talk"]
+        assert serving.process.poll() is None
 
 
 def test_answers_that_are_under_way_come_after_the_input_ended(home: Home, serving: Serving) -> None:
     assert serving.url
-    talk = Talk(home)
-    talk.open()
-    for number in (1, 2):
-        params = {"name": "slow", "arguments": {"seconds": 0.2}}
-        talk.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
-    done = talk.end()
-    assert sorted(json.loads(line)["id"] for line in done.out.splitlines()) == [1, 2]
+    with Talk(home) as talk:
+        talk.open()
+        for number in (1, 2):
+            params = {"name": "slow", "arguments": {"seconds": 0.2}}
+            talk.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+        done = talk.end()
+        assert sorted(json.loads(line)["id"] for line in done.out.splitlines()) == [1, 2]
 
 
 def test_a_malformed_line_is_answered_and_the_next_one_works(home: Home, serving: Serving) -> None:
     assert serving.url
-    talk = Talk(home)
-    talk.open()
-    talk.send("{nonsense")
-    assert talk.read()["error"]["code"] == -32700
-    assert "result" in talk.call(7, "echo")
-    talk.end()
+    with Talk(home) as talk:
+        talk.open()
+        talk.send("{nonsense")
+        assert talk.read()["error"]["code"] == -32700
+        assert "result" in talk.call(7, "echo")
+        talk.end()
 
 
 def test_without_a_gateway_it_runs_one_and_ends_it_again(home: Home) -> None:
     home.write("policy.json", ALLOW)
-    talk = Talk(home, "--upstream", echo())
-    assert talk.open()["result"]["serverInfo"]["name"] == "echo"
-    assert home.run("status", "--json").json["endpoints"]
-    assert "result" in talk.call(1, "echo")
-    assert talk.end().code == 0
-    eventually(lambda: home.run("status").code == 2)
+    with Talk(home, "--upstream", echo()) as talk:
+        assert talk.open()["result"]["serverInfo"]["name"] == "echo"
+        assert home.run("status", "--json").json["endpoints"]
+        assert "result" in talk.call(1, "echo")
+        assert talk.end().code == 0
+        eventually(lambda: home.run("status").code == 2)
 
 
 def test_a_gateway_that_cannot_start_ends_it_with_its_words_and_code(home: Home) -> None:
@@ -124,13 +132,13 @@ def test_a_wrapped_file_leads_through_the_gateway_and_can_be_unwrapped(home: Hom
     assert home.run("wrap", file).code == 0
     assert home.run("wrap", file).code == 2
     entry = json.loads(file.read_text())["mcpServers"]["My Echo"]
-    talk = Talk(home, *entry["args"][1:])
-    assert talk.open()["result"]["serverInfo"]["name"] == "echo"
-    assert "result" in talk.call(1, "echo")
-    talk.end()
-    assert home.run("unwrap", file).code == 0
-    assert file.read_text() == text
-    assert home.run("unwrap", file).code == 2
+    with Talk(home, whole=[entry["command"], *entry["args"]]) as talk:
+        assert talk.open()["result"]["serverInfo"]["name"] == "echo"
+        assert "result" in talk.call(1, "echo")
+        talk.end()
+        assert home.run("unwrap", file).code == 0
+        assert file.read_text() == text
+        assert home.run("unwrap", file).code == 2
 
 
 def test_a_wrapped_file_that_was_edited_is_not_overwritten_unasked(home: Home) -> None:
