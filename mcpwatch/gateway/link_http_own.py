@@ -8,6 +8,7 @@ from typing import Any, cast
 from mcpwatch import __version__
 from mcpwatch.gateway.headers import SESSION, one
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
+from mcpwatch.gateway.link_stdio_answers import UNSUPPORTED_VERSION
 from mcpwatch.gateway.names import MODERN_FROM
 from mcpwatch.gateway.wire import Message, encode, parse_upstream
 from mcpwatch.policy.values import Json
@@ -22,14 +23,17 @@ _PAGES = 1_000
 
 
 async def list_tools(send: Send) -> list[dict[str, Json]]:
-    """All pages. Raises UpstreamError when the upstream does not answer or answers with an error."""
-    asked = _Legacy(send)
+    """All pages, asked as a server of both eras likes it best: the later one first, the handshake when that is refused.
+
+    Raises UpstreamError when the upstream does not answer or answers both with an error.
+    """
     try:
-        opened = await asked.open()
+        return await _modern_pages(send)
     except _Refused:
-        opened = False
+        asked = _Legacy(send)
     try:
-        return await _pages(asked if opened else _Modern(send))
+        await asked.open()
+        return await _pages(asked)
     except _Refused as fault:
         raise UpstreamError(f"the upstream does not list its tools: {fault}", sent=True) from None
     finally:
@@ -37,23 +41,28 @@ async def list_tools(send: Send) -> list[dict[str, Json]]:
 
 
 class _Refused(Exception):
-    """The upstream answered with an error."""
+    """The upstream answered with an error. `versions` are the later revisions it names instead of the one asked in."""
+
+    def __init__(self, text: str, versions: list[str]) -> None:
+        super().__init__(text)
+        self.versions = versions
 
 
 class _Modern:
     """2026-07-28: every request says who asks."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, version: str = MODERN_FROM) -> None:
         self._send = send
+        self._version = version
         self._count = 0
 
     async def ask(self, method: str, params: dict[str, Json]) -> dict[str, Any]:
         meta: dict[str, Json] = {
-            "io.modelcontextprotocol/protocolVersion": MODERN_FROM,
+            "io.modelcontextprotocol/protocolVersion": self._version,
             "io.modelcontextprotocol/clientCapabilities": _CAPABILITIES,
             "io.modelcontextprotocol/clientInfo": _INFO,
         }
-        headers: Headers = [(b"mcp-protocol-version", MODERN_FROM.encode()), (b"mcp-method", method.encode())]
+        headers: Headers = [(b"mcp-protocol-version", self._version.encode()), (b"mcp-method", method.encode())]
         self._count += 1
         answer = await _ask(self._send, self._count, method, {**params, "_meta": meta}, headers, "", modern=True)
         return await _result(answer, self._count)
@@ -68,8 +77,8 @@ class _Legacy:
         self._count = 0
         self._headers: Headers = []
 
-    async def open(self) -> bool:
-        """Whether the upstream speaks a handshake revision. Raises UpstreamError, _Refused."""
+    async def open(self) -> None:
+        """Shake hands. Raises UpstreamError, _Refused."""
         self._count += 1
         params: dict[str, Json] = {"protocolVersion": _LEGACY, "capabilities": _CAPABILITIES, "clientInfo": _INFO}
         answer = await _ask(self._send, self._count, "initialize", params, [], "", modern=False)
@@ -79,7 +88,6 @@ class _Legacy:
         note: dict[str, Json] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         taken = await self._send(_request(note, self._headers, self._session, modern=False))
         await taken.aclose()
-        return True
 
     async def ask(self, method: str, params: dict[str, Json]) -> dict[str, Any]:
         self._count += 1
@@ -93,6 +101,15 @@ class _Legacy:
                 await ended.aclose()
             except UpstreamError:
                 return
+
+
+async def _modern_pages(send: Send) -> list[dict[str, Json]]:
+    try:
+        return await _pages(_Modern(send))
+    except _Refused as fault:
+        if not fault.versions:
+            raise
+        return await _pages(_Modern(send, max(fault.versions)))
 
 
 async def _pages(asked: _Legacy | _Modern) -> list[dict[str, Json]]:
@@ -140,7 +157,12 @@ async def _result(answer: Answer, number: int) -> dict[str, Any]:
     if isinstance(result, dict):
         return cast("dict[str, Any]", result)
     error = obj.get("error")
-    raise _Refused(str(error.get("message", ""))[:200] if isinstance(error, dict) else f"HTTP status {answer.status}")
+    if not isinstance(error, dict):
+        raise _Refused(f"HTTP status {answer.status}", [])
+    data = error.get("data")
+    named = data.get("supported") if isinstance(data, dict) and error.get("code") == UNSUPPORTED_VERSION else None
+    later = [v for v in named if isinstance(v, str) and v >= MODERN_FROM] if isinstance(named, list) else []
+    raise _Refused(str(error.get("message", ""))[:200], later)
 
 
 async def _response(answer: Answer, number: int) -> dict[str, Json]:
