@@ -6,13 +6,15 @@ written by hand counts like an order of the operator; one that cannot be read fr
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mcpwatch.errors import ConfigError
+from mcpwatch.errors import AuditError, ConfigError
 from mcpwatch.events import Frozen
 from mcpwatch.files import private_write
 from mcpwatch.gateway.ports import Ports
@@ -37,7 +39,10 @@ class Freeze:
         self._scopes: frozenset[str] = frozenset()
         self._stamp: tuple[int, int] | None = None
         self._checked = 0.0
+        self._notes: set[asyncio.Task[None]] = set()
+        self._looked = False
         self._refresh()
+        self._looked = True
 
     @property
     def scopes(self) -> list[str]:
@@ -69,17 +74,22 @@ class Freeze:
         self._refresh()
         gone = self._scopes if scope == EVERYTHING else frozenset({scope})
         self._scopes = self._scopes | {scope} if on else self._scopes - gone
-        self._keep()
         if on:
             self._on_set(scope, cancel)
         event = Frozen(self._ports.now_ms(), scope, on, by)
         self._ports.publish(event)
-        await self._ports.journal.note(event)
+        try:
+            self._keep()
+        finally:
+            await self._ports.journal.note(event)
 
     def _keep(self) -> None:
         if self._file is not None:
             text = json.dumps({"version": 1, "scopes": sorted(self._scopes)}) + "\n"
-            private_write(self._file, text.encode())
+            try:
+                private_write(self._file, text.encode())
+            except OSError as fault:
+                raise ConfigError(f"it holds now, but not after a restart: {self._file}: {fault.strerror}") from fault
             self._stamp = _stamp(self._file)
 
     def _refresh(self) -> None:
@@ -88,7 +98,25 @@ class Freeze:
         stamp = _stamp(self._file)
         if stamp != self._stamp:
             self._stamp = stamp
-            self._scopes = _read(self._file) if stamp else frozenset()
+            before, self._scopes = self._scopes, _read(self._file) if stamp else frozenset[str]()
+            if self._looked:
+                self._changed_by_hand(before)
+
+    def _changed_by_hand(self, before: frozenset[str]) -> None:
+        """Somebody wrote or removed the file: that is recorded like an order of the operator."""
+        for scope in sorted(before ^ self._scopes):
+            event = Frozen(self._ports.now_ms(), scope, scope in self._scopes, "file")
+            if event.on:
+                self._on_set(scope, False)
+            self._ports.publish(event)
+            task = asyncio.get_running_loop().create_task(self._note(event))
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+
+    async def _note(self, event: Frozen) -> None:
+        # While the audit cannot be written every call is refused anyway.
+        with suppress(AuditError):
+            await self._ports.journal.note(event)
 
 
 def _read(file: Path) -> frozenset[str]:

@@ -43,10 +43,11 @@ class Target:
         clean = url.isascii() and url.isprintable() and " " not in url
         if parts.scheme not in ("http", "https") or not parts.hostname or not clean:
             raise ValueError(f"not an http or https URL: {url!r}")
+        if "@" in parts.netloc:
+            raise ValueError("a name and password in a URL are not sent; give the upstream a header instead")
         tls = parts.scheme == "https"
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        authority = parts.netloc.rpartition("@")[2]
-        return Target(parts.hostname, parts.port or (443 if tls else 80), tls, authority, path)
+        return Target(parts.hostname, parts.port or (443 if tls else 80), tls, parts.netloc, path)
 
 
 class Response:

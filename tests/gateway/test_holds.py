@@ -214,6 +214,14 @@ async def test_a_freeze_outlives_the_gateway_and_may_be_written_by_hand(tmp_path
         assert h.gateway.freeze.scopes == ["*"]
         (tmp_path / "freeze.json").unlink()
         assert h.gateway.freeze.scopes == []
+        await until(lambda: len(h.journal.notes) == 3)
+
+
+async def test_a_freeze_that_cannot_be_kept_holds_all_the_same(tmp_path: Path) -> None:
+    async with house(state_dir=tmp_path / "gone") as h:
+        with pytest.raises(ConfigError, match="not after a restart"):
+            await h.gateway.freeze.set("*", on=True, by="ann")
+        assert (await h.post(call())).json["result"]["isError"]
 
 
 async def test_a_frozen_grant_reads_nothing_either() -> None:

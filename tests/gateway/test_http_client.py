@@ -152,7 +152,9 @@ async def test_a_line_break_in_a_header_is_not_sent() -> None:
         assert server.heard == []
 
 
-@pytest.mark.parametrize("url", ["ftp://x/", "http://", "x", "http://a b/", "http://x/\n", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/", "http://", "x", "http://a b/", "http://x/\n", "http://[::1", "http://a:b@x/"]
+)
 def test_what_is_no_url_is_told(url: str) -> None:
     with pytest.raises(ConfigError):
         HttpLink("x", url)
