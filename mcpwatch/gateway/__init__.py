@@ -1,1 +1,5 @@
-"""."""
+"""The only room that speaks MCP: fronts, strict reading, the relay and its rules, links to upstream servers.
+
+The way of a call: `http` (may it come in?) → `wire` (is it one message?) → `relay` (what is it?) → `calls` → `judging`
+(freeze, policy, approvals) → `book` (written) → a link (forwarded) → `deliver` and `settling` (written, then released).
+"""
