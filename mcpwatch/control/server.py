@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ _FRAME_S = 0.03
 """Events of one frame travel together: a console draws 15 times a second, a write each would cost callers."""
 _TICK_S = 1.0
 _LAST_S = 1.0
+_LOOK_S = 1.0
 _COST_SHARE = 100
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -99,7 +101,7 @@ class ControlServer:
         self._streams.add(task)
         try:
             await response.write(line({"type": "hello", **await self._ops.hello()}))
-            await _pump(subscription, response)
+            await _pump(subscription, response, request)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -182,10 +184,12 @@ def _listening(path: Path) -> socket.socket:
     return listener
 
 
-async def _pump(subscription: Subscription, response: web.StreamResponse) -> None:
-    while True:
-        await response.write(await subscription.take())
-        await asyncio.sleep(_FRAME_S)
+async def _pump(subscription: Subscription, response: web.StreamResponse, request: web.Request) -> None:
+    while request.transport is not None:
+        # Nothing is written while nothing happens, so that only a look now and then shows that a console has gone.
+        with contextlib.suppress(TimeoutError):
+            await response.write(await asyncio.wait_for(subscription.take(), _LOOK_S))
+            await asyncio.sleep(_FRAME_S)
 
 
 @web.middleware

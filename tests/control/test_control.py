@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpwatch.control import server
 from mcpwatch.control.client import ControlClient
 from mcpwatch.control.feed import KEPT, Feed
 from mcpwatch.control.operations import HoldAnswer
@@ -194,3 +195,16 @@ async def test_a_body_that_makes_no_sense_is_refused(room: Room, body: str) -> N
     assert answer.startswith(b"HTTP/1.1 400")
     assert room.desk.done == []
     writer.close()
+
+
+async def test_a_console_that_went_away_while_nothing_happened_is_not_counted(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LOOK_S", 0.01)
+    async with ControlClient(room.path) as console:
+        events = console.events()
+        await anext(events)
+        assert len(room.feed) == 1
+    async with asyncio.timeout(WITHIN_S):
+        while len(room.feed):
+            await asyncio.sleep(0)
