@@ -1,6 +1,8 @@
 """Is the gateway invisible? Runs the official MCP conformance suites direct and through it, and prints what differs.
 
-    python -m tests.conformance.compare                      everything (about three minutes)
+    python -m tests.conformance.compare                      everything (about six minutes)
+    python -m tests.conformance.compare --part server        the suites as clients of the fixture server
+    python -m tests.conformance.compare --part client        a client of ours as the visitor of the suites' own servers
     python -m tests.conformance.compare --upstream http      one kind of upstream: http or stdio
     python -m tests.conformance.compare --suite 2026         suites with this in their name
     python -m tests.conformance.compare --verbose            also what fails alike on both ways
@@ -22,12 +24,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tests.conformance.places import direct, through_http, through_stdio
-from tests.conformance.suites import SUITES, Check, Suite, node_works, run_server
+from tests.conformance.suites import SUITES, Check, Suite, node_works, run_client, run_server
 
 WAYS: dict[str, Callable[[], AbstractContextManager[str]]] = {"http": through_http, "stdio": through_stdio}
+CLIENT = f"{sys.executable} -m tests.conformance.client"
+_RANK = ("SKIPPED", "SUCCESS", "WARNING", "FAILURE")
 _NO_POLLING = "a stdio server has no streams it could close for its client to come back to"
 CANNOT: dict[str, dict[str, str]] = {
     "http": {},
+    "client": {},
     "stdio": {
         "server-sse-polling": _NO_POLLING,
         "server-sse-multiple-streams/server-sse-streams-functional": (
@@ -91,19 +96,54 @@ def compare(suite: Suite, upstreams: Sequence[str], *, verbose: bool = False) ->
     return found
 
 
+def compare_visits(suite: Suite) -> list[Difference]:
+    """Visit the suite's own servers direct and through a gateway; where they saw less, or worse, of the client."""
+    found: list[Difference] = []
+    seen = 0
+    for scenario in suite.visits:
+        before, after = (_worst(run_client(suite, scenario, f"{CLIENT}{way}")) for way in ("", " --through"))
+        seen += len(before)
+        for name, check in before.items():
+            now = after.get(name)
+            right = now.status if now else ""
+            if right != check.status and not (check.status == "SKIPPED" and right == "SUCCESS"):
+                message = now.message if now else ""
+                found.append(Difference(suite.name, "client", f"{scenario}/{name}", check.status, right, message))
+    print(f"{suite.name}: {len(suite.visits)} client scenarios, {seen} checks; {len(found)} differences", flush=True)
+    for difference in found:
+        _print(difference)
+    return found
+
+
+def _worst(checks: Sequence[Check]) -> dict[str, Check]:
+    """The worst of each check. The gateway asks that server, too, so that their number says nothing."""
+    worst: dict[str, Check] = {}
+    for check in checks:
+        known = worst.get(check.id)
+        if check.status in _RANK and (known is None or _RANK.index(check.status) > _RANK.index(known.status)):
+            worst[check.id] = check
+    return worst
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; its exit code."""
     parser = argparse.ArgumentParser(description="Compare conformance direct and through the gateway.")
     parser.add_argument("--suite", default="", help="only suites with this in their name")
     parser.add_argument("--upstream", choices=tuple(WAYS), help="only this kind of upstream")
     parser.add_argument("--verbose", action="store_true", help="print what fails direct, too")
+    parser.add_argument("--part", choices=("server", "client"), help="only this part")
     given = parser.parse_args(arguments)
     if not node_works():
         print("Node 22 or later is needed in PATH", file=sys.stderr)
         return 2
     upstreams = (given.upstream,) if given.upstream else tuple(WAYS)
     chosen = [suite for suite in SUITES if given.suite in suite.name]
-    found = [difference for suite in chosen for difference in compare(suite, upstreams, verbose=given.verbose)]
+    found: list[Difference] = []
+    for suite in chosen:
+        if given.part != "client":
+            found += compare(suite, upstreams, verbose=given.verbose)
+        if given.part != "server":
+            found += compare_visits(suite)
     return 1 if any(not difference.known for difference in found) else 0
 
 

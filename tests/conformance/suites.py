@@ -19,19 +19,34 @@ _SUMMARY = 2000
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One run of one release. `variable` names the environment variable with the folder it is installed in."""
+    """One run of one release. `variable` names the environment variable with the folder it is installed in.
+
+    `visits` are the client scenarios that apply through a gateway, all but those of authorization.
+    """
 
     name: str
     release: str
     variable: str
     arguments: tuple[str, ...]
+    visits: tuple[str, ...]
 
 
 _OLD, _NEW = ("0.1.16", "MCPWATCH_CONFORMANCE_1"), ("0.2.0-alpha.12", "MCPWATCH_CONFORMANCE_2")
+_LEGACY = ("initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry")
+_MODERN = (
+    "tools_call",
+    "request-metadata",
+    "sep-2322-client-request-state",
+    "http-standard-headers",
+    "http-custom-headers",
+    "http-invalid-tool-headers",
+    "json-schema-ref-no-deref",
+    "json-schema-2020-12-preservation",
+)
 SUITES = (
-    Suite("0.1.16 all", *_OLD, ("--suite", "all")),
-    Suite("0.2 2025-11-25", *_NEW, ("--requirements", "2025-11-25")),
-    Suite("0.2 2026-07-28", *_NEW, ("--requirements", "2026-07-28")),
+    Suite("0.1.16 all", *_OLD, ("--suite", "all"), _LEGACY),
+    Suite("0.2 2025-11-25", *_NEW, ("--requirements", "2025-11-25"), _LEGACY),
+    Suite("0.2 2026-07-28", *_NEW, ("--requirements", "2026-07-28"), _MODERN),
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mcpwatch.gateway.link_http import HttpLink
 from mcpwatch.gateway.link_stdio import StdioLink
-from tests.conformance.compare import WAYS, compare
+from tests.conformance.compare import WAYS, compare, compare_visits
 from tests.conformance.dialogue import LEGACY, MODERN, Dialogue
 from tests.conformance.places import FIXTURE, ROOT
 from tests.conformance.server import build, web
@@ -66,3 +66,10 @@ async def test_a_client_hears_through_the_gateway_what_it_hears_direct(upstream:
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_the_official_suites_see_no_difference(suite: Suite, upstream: str) -> None:
     assert [found for found in compare(suite, [upstream]) if not found.known] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not node_works(), reason="the official suites need Node 22")
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_the_suites_own_servers_see_no_worse_client(suite: Suite) -> None:
+    assert compare_visits(suite) == []
