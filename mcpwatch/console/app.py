@@ -194,7 +194,9 @@ class ConsoleApp(App[str]):
 
     @work
     async def action_leave(self) -> None:
-        await flows.quit_console(self, owned=self.settings.owned)
+        seats = [screen for stack in self._screen_stacks.values() for screen in stack if isinstance(screen, Seat)]
+        unsaved = next((seat.unsaved for seat in seats if seat.is_mounted and seat.unsaved), "")
+        await flows.quit_console(self, owned=self.settings.owned, unsaved=unsaved)
 
     @work
     async def action_freeze(self) -> None:
@@ -223,7 +225,8 @@ class ConsoleApp(App[str]):
     async def action_undo(self) -> None:
         seat = self.seat
         about = seat.selected_call() if isinstance(seat, CallOrders) else None
-        upstream = about.upstream if about is not None else next(iter(self.ledger.policies), "")
+        first = next(iter(self.ledger.policies), "")
+        upstream = about.upstream if about is not None else (seat.upstream_in_view() if seat else "") or first
         if self.may_change():
             await policy_flows.undo(self, self, upstream)
 

@@ -10,6 +10,7 @@ from textual import on, work
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -27,12 +28,24 @@ from mcpwatch.console.stream import CallStream
 from mcpwatch.console.wire import tables
 from mcpwatch.errors import ConfigError
 
+_ADVICE = {True: "esc takes the filter away, / changes it.", False: "r looks again."}
+
 
 class ArchiveList(CallStream):
     """The list of Live over found records; asks for older ones when the operator goes above the first."""
 
     class Older(Message):
         """The operator wants to see what was before."""
+
+    def __init__(self, ledger: Ledger, *, id: str | None = None) -> None:
+        super().__init__(ledger, id=id)
+        self.empty = ""
+        """What is said instead of a list."""
+
+    def render_line(self, y: int) -> Strip:
+        if y == 2 and self.empty and self._painter is not None:
+            return self._painter.note(self.empty)
+        return super().render_line(y)
 
     def action_up(self) -> None:
         self._maybe_older()
@@ -168,17 +181,21 @@ class AuditScreen(CallOrders, Seat):
         width = self.size.width
         archive = self._archive
         if not len(archive):
-            note = "nothing matches" if archive.filter else "nothing recorded yet"
+            known = "nothing matches" if archive.filter else "nothing recorded yet"
+            note = known if self._asked else "searching"
+            self._list.empty = f"{note[:1].upper()}{note[1:]}. {_ADVICE[bool(archive.filter)]}"
         else:
+            self._list.empty = ""
             days = f"{_moment(archive.first_at_ms)} – {_moment(archive.last_at_ms)} UTC"
             count = f"{len(archive):,}{'' if archive.whole else ' newest'}"
             note = f"{count} · {days}" if width >= 70 else count
         if archive.filter:
             note += f" · {shorten(safe(archive.filter, 200), 40)}"
+        self._list.refresh()
         self._title.update(title("AUDIT", note, width, focused=True))
         words = f" {shlex.quote(safe(archive.filter, 200))}" if archive.filter else ""
         older = "" if archive.whole else "k at the top: older   "
-        line = f" {older}/ until:14:02 jumps   mcpwatch audit export{words} > calls.jsonl"
+        line = f" r searches again   {older}/ until:14:02 jumps   mcpwatch audit export{words} > calls.jsonl"
         self._hint.update(Content.styled(shorten(line, width - 1), "$muted"))
 
 

@@ -24,11 +24,11 @@ class Change:
 
 
 def owned_limit(document: PolicyDocument, tool: str, counter: str) -> tuple[str, Limit] | None:
-    """The limit that `counter` names and the entry it stands in: the tool's own, else that of all tools ("")."""
-    for name, entry in ((tool, entry_of(document, tool) or ToolEntry()), ("", document.all_tools)):
+    """The limit that `counter` names and the key of `tools` it stands under: the tool's, else "" for all tools."""
+    for entry in (entry_of(document, tool) or ToolEntry(), document.all_tools):
         for limit in entry.limits:
             if counter in ("", limit.counter):
-                return name, limit
+                return entry.name, limit
     return None
 
 
@@ -43,13 +43,26 @@ def limit_change(text: str, document: PolicyDocument, tool: str, counter: str, m
     Raises ValueError with a sentence for the operator.
     """
     found = owned_limit(document, tool, counter)
+    if found is None and not tool:
+        raise ValueError("all tools together have no such limit; write one on the policy screen")
     if found is None:
         after = edit.add_limit(text, tool, f"{tool}_rate", "minute", most)
         return Change(f"Limit {tool} to {most} a minute per grant", text, after)
     name, limit = found
-    where = name or "all tools"
+    if limit.max == most:
+        raise ValueError(f"{limit.counter} is {most} per {limit.window.text} already")
     after = edit.set_limit(text, name, limit.counter, most)
-    return Change(f"{where}: {limit.counter} from {limit.max} to {most} per {limit.window.text}", text, after)
+    others = sharing(document, name, limit.counter)
+    shared = f" ({', '.join(others[:3])} counts with it under its own maximum)" if others else ""
+    per = f"{most} per {limit.window.text}"
+    return Change(f"{name or 'all tools'}: {limit.counter} from {limit.max} to {per}{shared}", text, after)
+
+
+def sharing(document: PolicyDocument, name: str, counter: str) -> list[str]:
+    """The other entries with a limit on the same counter."""
+    entries = (document.all_tools, *document.tools.values())
+    holders = [entry.name for entry in entries if any(limit.counter == counter for limit in entry.limits)]
+    return [holder or "all tools" for holder in holders if holder != name]
 
 
 def change_of(order: QuickEdit, text: str, document: PolicyDocument) -> Change:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 _OPEN_STRING = re.compile(r'"([^"\\]*)$')
+_QUOTED = re.compile(r'["\\]')
 _WORDS = [
     "version",
     "default",
@@ -89,6 +90,6 @@ def rest_of(line_before: str, line_after: str, tools: Iterable[str]) -> str:
         return ""
     typed = found.group(1)
     for word in (*tools, *_WORDS):
-        if word.startswith(typed) and word != typed and '"' not in word:
+        if word.startswith(typed) and word != typed and word.isprintable() and not _QUOTED.search(word):
             return word[len(typed) :]
     return ""

@@ -28,11 +28,9 @@ class Draft:
 def read_draft(text: str, file: str, tools: Sequence[Mapping[str, Any]]) -> Draft:
     """Read and lint a text. `tools` are what the upstream offers, [] when that is not known yet."""
     try:
-        document = read_policy(text.encode(), name=file or "policy.json")
+        document = read_policy(text.encode("utf-8", "surrogatepass"), name=file or "policy.json")
     except PolicyError as fault:
         return Draft(text, None, _ordered(fault.problems))
-    except UnicodeEncodeError:
-        return Draft(text, None, (Problem(1, 1, "", "the text holds half a character that cannot be stored"),))
     remarks = (*document.warnings, *lint(document, tools or None))
     return Draft(text, document, _ordered(tuple(dict.fromkeys(remarks))))
 

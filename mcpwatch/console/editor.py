@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import Binding
 from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
@@ -35,8 +36,20 @@ class _Lazy(defaultdict[int, list[Mark]]):
         return marks
 
 
+def plain_lines(text: str) -> str:
+    """The text with every line end as a line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class PolicyEditor(TextArea):
     """Read-only until the operator edits: then letters are text, before they are keys of the console."""
+
+    BINDINGS = [  # noqa: RUF012 (Textual reads it from the class)
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "ends(0)", "First line", show=False),
+        Binding("G", "ends(-1)", "Last line", show=False),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:
         self._problems: dict[int, list[Problem]] = {}
@@ -79,7 +92,8 @@ class PolicyEditor(TextArea):
 
     def change_to(self, text: str) -> None:
         """Replace only what differs, as one step that undo takes back."""
-        old, new = self.text.split("\n"), text.split("\n")
+        text = plain_lines(text)
+        old, new = list(self.document.lines), text.split("\n")
         changes = [op for op in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if op[0] != "equal"]
         if not changes:
             return
@@ -93,6 +107,10 @@ class PolicyEditor(TextArea):
             tail = "".join(f"\n{line}" for line in new[start:end])
             self.replace(tail, (first - 1, len(old[first - 1])), self.document.end)
         self.history.checkpoint()
+
+    def action_ends(self, row: int) -> None:
+        """To the first line (0) or the last (-1)."""
+        self.goto(1 if row == 0 else self.document.line_count)
 
     def goto(self, line: int, column: int = 1) -> None:
         """Put the cursor at a place, both from 1, and show it in the middle."""

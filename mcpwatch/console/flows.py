@@ -34,8 +34,12 @@ async def attempt(host: Host, act: Awaitable[Any], done: str) -> bool:
     return True
 
 
-async def quit_console(app: App[str], *, owned: bool) -> None:
-    """Leave; when this console started the gateway, ask what becomes of it."""
+async def quit_console(app: App[str], *, owned: bool, unsaved: str = "") -> None:
+    """Leave; when this console started the gateway, ask what becomes of it. `unsaved`: whose policy would be lost."""
+    if unsaved:
+        lose = [Choice("y", "Quit and lose the changes", "yes", "$decision-deny")]
+        if not await app.push_screen_wait(Ask(f"The policy of {safe(unsaved, 40)} has changes not saved", [], lose)):
+            return
     if not owned:
         app.exit("leave")
         return

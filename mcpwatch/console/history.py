@@ -27,6 +27,7 @@ class HistoryDialog(ModalScreen["dict[str, Any] | None"]):
     }
     HistoryDialog Static { height: auto; }
     HistoryDialog OptionList { height: auto; max-height: 60vh; border: none; background: $panel; }
+    HistoryDialog OptionList:focus { border: none; }
     """
 
     def __init__(self, policies: Sequence[dict[str, Any]], digest: str) -> None:
@@ -39,7 +40,7 @@ class HistoryDialog(ModalScreen["dict[str, Any] | None"]):
             yield Static(Content.styled("Policies that were in force, newest first\n", "bold"), markup=False)
             yield OptionList(*(Option(self._line(policy)) for policy in self._policies), markup=False)
             keys = Content.assemble(
-                ("\nenter ", "bold $primary"), "show as a diff   ", ("esc ", "bold $primary"), "close"
+                ("\nenter ", "bold $primary"), "take it into the editor   ", ("esc ", "bold $primary"), "close"
             )
             yield Static(keys, markup=False)
 
@@ -61,5 +62,5 @@ class HistoryDialog(ModalScreen["dict[str, Any] | None"]):
         mark = ("  in force", "$decision-allow") if digest == self._digest else ("", "")
         when = safe(policy.get("at", ""), 24)
         return Content.assemble(
-            (f"{when}  ", ""), (f"{safe(digest, 12)}  ", "$muted"), (safe(policy.get("by", ""), 30), ""), mark
+            (f"{when}  ", ""), (f"{safe(digest[:12])}  ", "$muted"), (safe(policy.get("by", ""), 30), ""), mark
         )

@@ -17,7 +17,8 @@ _PLACES = {"(default deny)": "default", "(hidden)": "hide"}
 
 @dataclass(frozen=True, slots=True)
 class PolicyView:
-    """One policy in force; `digest` (the whole sha-256) is "" when there is none.
+    """One policy in force; `digest` (the whole sha-256) is "" when there is none. `text` and `file_digest` are the
+    file's, which is another policy than the one in force while the file is broken.
 
     `error` is `FILE:LINE:COL POINTER MESSAGE` of the first fault of the file as it is now, or "". `document` is None
     when `text` cannot be read; `by` who installed it.
@@ -32,6 +33,7 @@ class PolicyView:
     by: str = ""
     problems: tuple[Mapping[str, Any], ...] = ()
     document: PolicyDocument | None = field(default=None, compare=False)
+    file_digest: str = ""
 
     @classmethod
     def read(cls, upstream: str, data: Mapping[str, Any], installed_at_ms: int) -> PolicyView:
@@ -40,7 +42,8 @@ class PolicyView:
         problems = tuple(data.get("problems") or ())
         digest = str(data.get("installed", data.get("digest")) or "")
         view = cls(upstream, file, text, digest, installed_at_ms, by=str(data.get("by") or ""))
-        return replace(view, problems=problems, error=first_error(file, problems), document=_document(file, text))
+        known = replace(view, problems=problems, error=first_error(file, problems), document=_document(file, text))
+        return replace(known, file_digest=str(data.get("digest") or ""))
 
     def rejected(self, problems: Iterable[Mapping[str, Any]]) -> PolicyView:
         """The file is broken; the policy stays in force."""

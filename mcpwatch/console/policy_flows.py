@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from textual.app import App
@@ -24,13 +25,16 @@ from mcpwatch.policy.values import PolicyError
 async def quick_edit(app: App[Any], host: Host, order: QuickEdit) -> bool:
     """One key, one change: ask for a number where one is needed, show the change, save it. True when it was saved."""
     view = await current(host, order.upstream)
-    if view is None or view.document is None:
-        host.say(f"The policy file of {order.upstream} has a fault; mend it on the policy screen first", error=True)
+    if view is None:
+        return False
+    if view.document is None:
+        fault = "has a fault; mend it on the policy screen (3) first" if view.text else "is empty or missing"
+        host.say(f"The policy file of {order.upstream} {fault}", error=True)
         return False
     try:
         change = await _change(app, view, view.document, order)
     except ValueError as fault:
-        host.say(_sentence(str(fault)), error=True)
+        host.say(sentence(str(fault)), error=True)
         return False
     return change is not None and await save(app, host, view, change)
 
@@ -45,13 +49,20 @@ async def undo(app: App[Any], host: Host, upstream: str) -> bool:
     except ConfigError as fault:
         host.say(fault.message, error=True)
         return False
-    before = [entry for entry in past if entry.get("text") and entry.get("digest") != view.digest]
+    known = [entry for entry in past if entry.get("text")]
+    before = [entry for entry in known if _former(entry, view)]
     if not before:
         host.say(f"The policy of {upstream} has no earlier text")
         return False
     last = before[-1]
     title = f"Undo: back to the policy of {safe(last.get('at', ''), 30)} (by {safe(last.get('by', ''), 40)})"
     return await save(app, host, view, Change(title, view.text, str(last["text"])))
+
+
+def _former(entry: Mapping[str, Any], view: PolicyView) -> bool:
+    """Whether undo may go to it: while the file is broken to the policy in force, else to any other than that."""
+    in_force = entry.get("digest") == view.digest
+    return in_force if view.document is None and view.digest else not in_force
 
 
 async def save(app: App[Any], host: Host, view: PolicyView, change: Change) -> bool:
@@ -71,7 +82,7 @@ async def save(app: App[Any], host: Host, view: PolicyView, change: Change) -> b
 
 async def store(app: App[Any], host: Host, view: PolicyView, text: str) -> bool:
     """Write the file when it still is what was looked at; else show what came between and ask."""
-    base = view.digest
+    base = view.file_digest
     while True:
         try:
             answer = await host.desk.save_policy(view.upstream, text, base, host.by)
@@ -84,12 +95,15 @@ async def store(app: App[Any], host: Host, view: PolicyView, text: str) -> bool:
             return True
         if status == 422:
             problem = table(next(iter(items(answer.get("problems"))), None))
-            place = f"line {problem.get('line')}:{problem.get('column')}"
-            host.say(f"Not saved: {place} {problem.get('message')}", error=True)
+            place = f"line {problem.get('line')}:{problem.get('column')} {problem.get('message')}"
+            host.say(f"Not saved: {place if problem else 'the gateway refuses this policy'}", error=True)
+            return False
+        if status != 409:
+            host.say("Not saved: the gateway answered what this console does not understand", error=True)
             return False
         choices = [Choice("o", "Overwrite what somebody else saved", "overwrite", "$decision-deny")]
         outside = diff_lines(view.text, str(answer.get("text", "")))
-        question = "The file was changed meanwhile. Esc keeps that change; this is it:"
+        question = "Somebody else changed the file meanwhile. Cancel leaves it like this:"
         if await app.push_screen_wait(Ask(question, outside, choices)) != "overwrite":
             return False
         base = str(answer.get("digest", ""))
@@ -136,5 +150,6 @@ def whole_number(typed: str) -> int:
     return int(text)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """With a capital letter."""
     return text[:1].upper() + text[1:]

@@ -27,6 +27,10 @@ _SWITCH: tuple[tuple[str, str, tuple[State, ...]], ...] = (
 )
 
 
+_ROOMY = 16
+"""Lines from which on remarks may wrap and nothing is left out."""
+
+
 class ProblemList(OptionList):
     """Faults and remarks; choosing one goes to its place."""
 
@@ -45,14 +49,16 @@ class ProblemList(OptionList):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
         self._problems: tuple[Problem, ...] = ()
+        self._room = -1
 
-    def tell(self, problems: tuple[Problem, ...]) -> None:
-        """Show these instead."""
-        if problems == self._problems and self.option_count:
+    def tell(self, problems: tuple[Problem, ...], room: int) -> None:
+        """Show these instead, each in one line of `room` cells; 0 lets them wrap."""
+        if (problems, room) == (self._problems, self._room):
             return
-        self._problems = problems
+        self._problems, self._room = problems, room
         self.clear_options()
-        self.add_options([Option(_problem_line(problem)) for problem in problems])
+        lines = [_problem_line(problem) for problem in problems]
+        self.add_options([Option(line.truncate(room, ellipsis=True) if room else line) for line in lines])
         self.display = bool(problems)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -75,29 +81,44 @@ class PolicySide(Widget):
         self._head = Static(markup=False)
         self._list = ProblemList(id="problems")
         self._rest = Static(markup=False)
+        self._told: tuple[Draft, ToolLine | None, list[str], str] | None = None
+
+    def on_resize(self) -> None:
+        if self._told is not None:
+            self.tell(*self._told)
 
     def compose(self) -> Iterable[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return [self._head, self._list, VerticalScroll(self._rest, can_focus=False)]
 
     def tell(self, draft: Draft, tool: ToolLine | None, words: list[str], summary: str) -> None:
         """`words`: what the draft changes; `summary`: what it would have done to recorded calls."""
-        width = self.size.width or 38
+        self._told = (draft, tool, words, summary)
+        width = self.size.width
+        if not width:
+            return
+        low = self.size.height < _ROOMY
         remarks = len(draft.problems) - draft.errors
-        count = f"{draft.errors} faults, {remarks} remarks" if draft.problems else "none"
+        count = f"{_count(draft.errors, 'fault')}, {_count(remarks, 'remark')}" if draft.problems else "none"
         self._head.update(title("FAULTS AND REMARKS", count, width))
-        self._list.tell(draft.problems)
-        lines = [*_changes(words, summary, width), *_tool(tool, width)]
+        self._list.styles.max_height = 2 if low else "40%"
+        self._list.tell(draft.problems, width - 3 if low else 0)
+        inner = width - 1  # the rest of the column scrolls
+        changes = _changes(words, summary, inner)
+        lines = [*changes, *([] if low and (changes or draft.problems) and tool is None else _tool(tool, inner))]
         self._rest.update(Content("\n").join(lines))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _changes(words: list[str], summary: str, width: int) -> list[Content]:
     if not words and not summary:
         return []
     lines = [title("SAVING CHANGES", "^s", width)]
-    lines += [Content(" " + safe(word, 300)) for word in words]
     if summary:
         lines.append(Content.styled(" " + safe(summary, 300), "bold"))
-    return lines
+    return lines + [Content(" " + safe(word.replace("`", ""), 300)) for word in words]
 
 
 def _tool(tool: ToolLine | None, width: int) -> list[Content]:

@@ -19,6 +19,8 @@ from mcpwatch.policy import edit
 
 _SHOWN_WORDS = 8
 _SHOWN_FLIPS = 6
+_FRAME = 6
+"""Lines of the dialog that are its border, its padding, and the keys with a blank line before."""
 
 
 class SaveDialog(ModalScreen[bool]):
@@ -30,7 +32,8 @@ class SaveDialog(ModalScreen[bool]):
         width: 92; max-width: 96%; height: auto; max-height: 92%; padding: 1 2;
         background: $panel; border: round $primary;
     }
-    SaveDialog VerticalScroll { height: auto; max-height: 50vh; background: $background; padding: 0 1; }
+    SaveDialog VerticalScroll { height: auto; }
+    SaveDialog .diff { background: $background; padding: 0 1; }
     SaveDialog Static { height: auto; width: 1fr; }
     """
 
@@ -40,19 +43,31 @@ class SaveDialog(ModalScreen[bool]):
 
     def compose(self) -> Iterable[Widget]:
         with Vertical():
-            yield Static(Content.styled(safe(self._change.title, 200), "bold"), markup=False)
-            yield Static(Content.styled(safe(self._file, 200), "$muted"), markup=False)
-            yield Static(_lines(self._words()), markup=False)
+            yield Static(Content.styled(safe(self._change.title, 200), "bold"), markup=False, classes="above")
+            yield Static(Content.styled(safe(self._file, 200), "$muted"), markup=False, classes="above")
             with VerticalScroll(can_focus=False):
-                yield Static(diff_lines(self._change.before, self._change.after), markup=False)
-            yield Static(_lines(self._consequences()), markup=False)
-            keys = [
-                ("  enter ", "bold $primary"),
-                ("Save   ", ""),
-                ("esc ", "bold $primary"),
-                ("Leave it as it is", ""),
-            ]
-            yield Static(Content.assemble(*keys), markup=False)
+                yield Static(_lines(self._words()), markup=False)
+                yield Static(_lines(self._consequences()), markup=False)
+                yield Static(diff_lines(self._change.before, self._change.after), markup=False, classes="diff")
+            yield Static(markup=False, id="keys")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._arrange)
+
+    def _arrange(self) -> None:
+        """What does not fit scrolls; the keys stay in view."""
+        above = sum(line.size.height for line in self.query(".above"))
+        self.query_one(VerticalScroll).styles.max_height = max(3, self.size.height * 92 // 100 - _FRAME - above)
+
+    def on_mount(self) -> None:
+        self.watch(self.query_one(VerticalScroll), "show_vertical_scrollbar", self._tell_keys)
+
+    def _tell_keys(self) -> None:
+        more: list[Piece] = []
+        if self.query_one(VerticalScroll).show_vertical_scrollbar:
+            more = [("   j k ", "bold $primary"), ("Scroll", "")]
+        keys = [("enter ", "bold $primary"), ("Save   ", ""), ("esc ", "bold $primary"), ("Leave it as it is", "")]
+        self.query_one("#keys", Static).update(Content.assemble("\n", *keys, *more))
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -67,12 +82,12 @@ class SaveDialog(ModalScreen[bool]):
     def _words(self) -> list[list[Piece]]:
         words = in_words(self._change.before, self._change.after)
         more = [f"and {len(words) - _SHOWN_WORDS} more"] if len(words) > _SHOWN_WORDS else []
-        return [[(safe(line, 200), "")] for line in (*words[:_SHOWN_WORDS], *more, "")]
+        return [[("", "")], *([(safe(line.replace("`", ""), 200), "")] for line in (*words[:_SHOWN_WORDS], *more))]
 
     def _consequences(self) -> list[list[Piece]]:
         flips = self._what_if.flips
         more = [f"and {len(flips) - _SHOWN_FLIPS} more kinds"] if len(flips) > _SHOWN_FLIPS else []
-        lines: list[list[Piece]] = [[("", "")], [("What if  ", "$muted"), (safe(self._what_if.summary, 400), "bold")]]
+        lines: list[list[Piece]] = [[("What if  ", "$muted"), (safe(self._what_if.summary, 400), "bold")]]
         lines += [[("         " + safe(line, 200), "$muted")] for line in (*flips[:_SHOWN_FLIPS], *more)]
         return [*lines, [("", "")]]
 

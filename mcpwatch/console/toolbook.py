@@ -58,6 +58,17 @@ def lines_under(ledger: Ledger, upstream: Upstream, policy: PolicyView | None) -
         yield from _absent(view.document, names, ledger, upstream.name)
 
 
+def line_of(ledger: Ledger, upstream: Upstream, policy: PolicyView, name: str) -> ToolLine | None:
+    """One key of the policy or tool of the upstream; None when neither has it."""
+    for tool in upstream.tools:
+        if tool.get("name") == name:
+            return _offered(name, tool, policy.document, ledger.stats(upstream.name, name), upstream.name)
+    names = [str(tool.get("name", "")) for tool in upstream.tools]
+    if not names or policy.document is None:
+        return None
+    return next((line for line in _absent(policy.document, names, ledger, upstream.name) if line.name == name), None)
+
+
 def _offered(
     name: str, tool: dict[str, Any], document: PolicyDocument | None, stats: ToolStats, upstream: str
 ) -> ToolLine:
@@ -93,11 +104,11 @@ def state_of(document: PolicyDocument, name: str) -> State:
         return "deny"
     entry = entry or ToolEntry()
     both = (entry, document.all_tools)
-    if any(_always(rule) for part in both for rule in part.deny_if):
+    if any(_always(rule, part) for part in both for rule in part.deny_if):
         return "deny"
     conditional = any(part.require or part.deny_if for part in both) or entry.validate == "schema"
-    held = [rule for part in both for rule in part.approve_if]
-    if any(map(_always, held)):
+    held = [(rule, part) for part in both for rule in part.approve_if]
+    if any(_always(rule, part) for rule, part in held):
         return "custom" if conditional else "hold"
     return "custom" if conditional or held or entry.limits else "allow"
 
@@ -133,5 +144,5 @@ def _rules(entry: ToolEntry | None, shared: ToolEntry) -> Iterator[str]:
         yield from (f"{where}{limit_text(limit)}" for limit in part.limits)
 
 
-def _always(rule: Rule) -> bool:
-    return not rule.conditions and rule.mode == "enforce"
+def _always(rule: Rule, part: ToolEntry) -> bool:
+    return not rule.conditions and rule.mode == part.mode == "enforce"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from mcpwatch.console.fitting import Piece
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.orders import EditKind, QuickEdit, ShowRule
-from mcpwatch.console.safe import fit, safe, safe_json
+from mcpwatch.console.safe import fit, safe, safe_lines
 from mcpwatch.console.seat import Panel, Seat, app_of, host
 from mcpwatch.console.theme import Look
 from mcpwatch.console.toolbook import State, ToolLine, schema_lines, tool_lines
@@ -97,7 +98,7 @@ class ToolList(Panel, can_focus=True):
     def render(self) -> Content:
         width, height = self.size.width, self.size.height
         reach = sum(1 for line in self._lines if line.state in ("allow", "custom", "hold"))
-        note = f"{reach} of {len(self._lines)} within reach" if self._lines else ""
+        note = f"{reach} of {len(self._lines)} within reach · enter shows one" if self._lines else ""
         lines = [title("TOOLS", note, width, focused=self.has_focus), _heads(width)]
         if not self._lines:
             lines.append(Content.styled(" The upstream has not said yet what it offers.", "$muted"))
@@ -162,7 +163,7 @@ class ToolsScreen(Seat):
     """List and detail, side by side where there is room."""
 
     seat = "tools"
-    footer = ("detail", "allow", "deny", "hide", "approval", "limit", "rule", "undo")
+    footer = ("deny", "allow", "hide", "approval", "limit", "undo", "rule", "detail")
     BINDINGS = bindings(("detail", "allow", "deny", "hide", "approval", "limit", "rule", "back"))
 
     def __init__(self, ledger: Ledger) -> None:
@@ -199,7 +200,8 @@ class ToolsScreen(Seat):
     def action_rule(self) -> None:
         line = self._list.selected
         if line is not None:
-            self.post_message(ShowRule(line.upstream, "/tools/" + pointer_part(line.name), line.name))
+            place = "(hidden)" if line.state == "hide" else "/tools/" + pointer_part(line.name)
+            self.post_message(ShowRule(line.upstream, place, line.name))
 
     def action_detail(self) -> None:
         line = self._list.selected
@@ -230,7 +232,8 @@ class ToolScreen(Seat):
 
     def body(self) -> Iterable[Widget]:
         story = _story(self._line, host(self).ledger.now_ms, host(self).look)
-        schema = Content.styled(safe_json(self._line.tool.get("inputSchema", {}), 50_000), "$muted")
+        text = json.dumps(self._line.tool.get("inputSchema", {}), indent=2, ensure_ascii=False)
+        schema = Content.styled(safe_lines(text, 50_000), "$muted")
         whole = Content("\n").join([story, Content.styled("\nSCHEMA", "bold"), schema])
         yield VerticalScroll(Static(whole, markup=False), id="main")
 
@@ -240,7 +243,7 @@ class ToolScreen(Seat):
 
 def _heads(width: int) -> Content:
     figures = f"{'CALLS':>7}{'REFUSED':>9}" + (f"{'P95':>8}{'LAST':>6}" if width >= 84 else "")
-    left = f"  {'POLICY':<10}{'RISK':<10}"
+    left = f"  {'POLICY':<9}{'RISK':<10}"
     return Content.styled(left + fit("TOOL", max(10, width - len(left) - len(figures) - 1)) + figures, "$muted")
 
 
@@ -253,12 +256,12 @@ def _row(line: ToolLine, width: int, now_ms: int, look: Look, *, selected: bool,
     figures = f"{amount(stats.calls) if stats.calls else '·':>7}"
     refused = f"{amount(stats.refused) if stats.refused else '·':>9}"
     name = f"{line.upstream}/{line.name}" if many else line.name
-    room = max(10, width - 22 - len(figures) - len(refused) - len(more) - 1)
+    room = max(10, width - 21 - len(figures) - len(refused) - len(more) - 1)
     glyph = look.glyphs[face.decision]
     risk = line.risk if line.risk in _RISKS else "medium"
     pieces: list[Piece] = [
         (look.glyphs["cursor"] if selected else " ", "bold $primary"),
-        (f"{glyph} {face.word:<9}", f"bold $decision-{face.decision}"),
+        (f"{glyph} {face.word:<8}", f"bold $decision-{face.decision}"),
         (fit(f" {line.risk}", 10), f"$risk-{risk}"),
         (fit(" " + safe(name, 120), room), "bold" if line.state != "absent" else "$muted"),
         (figures, ""),

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcpwatch.policy.compiled import compile_policy
 from mcpwatch.policy.diff import policy_diff
+from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.replay import Report, replay
 from mcpwatch.policy.values import PolicyError
@@ -28,8 +29,8 @@ class WhatIf:
 def in_words(before: str, after: str) -> list[str]:
     """What changes, in the language's own terms; [] when either text cannot be put in force or both mean the same."""
     try:
-        return policy_diff(read_policy(before.encode()), read_policy(after.encode()))
-    except (PolicyError, UnicodeEncodeError):
+        return policy_diff(_read(before), _read(after))
+    except PolicyError:
         return []
 
 
@@ -44,7 +45,7 @@ def what_if(
     Flips that the policy text `now` shows on the same records are none of the draft's: the records begin somewhere,
     and calls before them had filled counters that stand at zero here.
     """
-    report = replay(records, compile_policy(read_policy(draft.encode())), schemas=schemas)
+    report = replay(records, compile_policy(_read(draft)), schemas=schemas)
     flips = _flips(report)
     flips.subtract(_baseline(now, records, schemas))
     kept = {flip: count for flip, count in flips.most_common() if count > 0}
@@ -59,9 +60,13 @@ def _baseline(
     now: str, records: Sequence[Mapping[str, Any]], schemas: Mapping[str, Mapping[str, Any]] | None
 ) -> Counter[_Flip]:
     try:
-        return _flips(replay(records, compile_policy(read_policy(now.encode())), schemas=schemas))
+        return _flips(replay(records, compile_policy(_read(now)), schemas=schemas))
     except PolicyError:
         return Counter()
+
+
+def _read(text: str) -> PolicyDocument:
+    return read_policy(text.encode("utf-8", "surrogatepass"))
 
 
 def _flips(report: Report) -> Counter[_Flip]:
