@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,10 +94,11 @@ def start_nginx(stack: ExitStack, folder: Path, upstream: int) -> tuple[int, int
 
 def wait_for(port: int) -> None:
     """Return when something listens on the port."""
-    for _ in range(10_000):
+    for _ in range(200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        time.sleep(0.05)
     raise SystemExit(f"nothing listens on port {port}")
 
 
