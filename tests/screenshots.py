@@ -1,6 +1,7 @@
 """Pictures of the console on a running gateway, for the README: `python -m tests.screenshots FOLDER SOCKET`.
 
-Start `mcpwatch serve --upstream demo --traffic` first and let it run for a minute; SOCKET is `control` of its ready line.
+Start `mcpwatch serve --upstream demo --traffic` first and let it run for a minute; SOCKET is `control` of its ready
+line.
 """
 
 from __future__ import annotations
