@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mcpwatch.gateway import sse
 from mcpwatch.gateway.core import Core
-from mcpwatch.gateway.exchange import Exchange
+from mcpwatch.gateway.exchange import JSON_TYPE, Exchange
 from mcpwatch.gateway.flights import Flight
 from mcpwatch.gateway.headers import SESSION, downward, one
 from mcpwatch.gateway.link import Answer, Headers, SseEvent
@@ -69,23 +69,40 @@ class Delivery:
                     await answer.aclose()
 
     async def _whole(self, answer: Answer, headers: Headers) -> None:
-        body = answer.body or b""
+        body, status = answer.body or b"", answer.status
         obj = parse_upstream(body) if body else None
-        if _is_no_answer(obj, body):
+        if 300 <= status < 400:
+            # A client that follows a redirect would talk past the gateway.
+            headers = [field for field in headers if field[0] != b"location"]
+        if (self._awaited and status < 300 and not self._answers(obj)) or _is_no_answer(obj, body):
             body = error(self._id, INTERNAL_ERROR, "The upstream answered with what is no answer")
             obj = parse_upstream(body)
+            if status < 300:
+                status, headers = 200, Headers([JSON_TYPE])
         if obj is not None:
-            body = await self._response(obj, body, answer.status)
+            body = await self._response(obj, body, status)
         if not self.answered and self._on_final is not None:
             self.answered = True
-            body = await self._on_final(obj, len(body), answer.status) or body
+            body = await self._on_final(obj, len(body), status) or body
         if not self._ex.streaming:
-            await self._ex.reply(answer.status, headers, body)
+            await self._ex.reply(status, headers, body)
         elif obj is not None:
             await self._ex.message(body)
         else:
             text = f"The upstream answered with HTTP status {answer.status}"
             await self._ex.message(error(self._id, INTERNAL_ERROR, text))
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether a client waits for this: it is the answer to a request, not to a notification or a response."""
+        return self._id is not None and self._method != ""
+
+    def _answers(self, obj: dict[str, Json] | None) -> bool:
+        """Whether `obj` answers the request; ids are compared as text, and an error may come without one."""
+        if obj is None or "method" in obj or ("result" not in obj and "error" not in obj):
+            return False
+        told = obj.get("id")
+        return str(told) == str(self._id) or (told is None and "error" in obj)
 
     async def _stream(self, answer: Answer, headers: Headers, flight: Flight) -> None:
         assert answer.events is not None

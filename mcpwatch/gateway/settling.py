@@ -94,7 +94,7 @@ class Settler:
                 return None
             if self._inbound.message.method.startswith("tasks/"):
                 await self._tasks.told(self._inbound, result, kind, size)
-        if await self.settle(kind, size, "" if status < 400 else f"HTTP status {status}"):
+        if await self.settle(kind, size, "" if status < 300 else f"HTTP status {status}"):
             return None
         return error(self._inbound.message.id, INTERNAL_ERROR, _UNRECORDED)
 
@@ -136,7 +136,7 @@ class Settler:
             return "tool_error" if result.get("isError") is True else "ok"
         if answer is not None and "error" in answer:
             return "cancelled" if self._flight.cancelling else "rpc_error"
-        return "ok" if status < 400 else "transport_error"
+        return "ok" if status < 300 else "transport_error"
 
     def _goes_on(self, result: dict[str, Json]) -> bool:
         """Whether the call is not over with this answer: it became a task. One that needs input is settled as it is."""
