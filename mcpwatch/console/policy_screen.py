@@ -365,4 +365,5 @@ class PolicyScreen(Seat):
         ]
         line = fit_line(facts, max(0, self.size.width - 9)).plain.rstrip()
         self._title.update(title("POLICY", line, self.size.width, focused=True))
-        self.query_one(FooterBar).offer(_VIEWING if viewing else _EDITING)
+        for footer in self.query(FooterBar):  # none any more when an answer comes while the console ends
+            footer.offer(_VIEWING if viewing else _EDITING)
