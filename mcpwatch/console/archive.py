@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call, Record, moment_ms
 
 PAGE = 200
 """How many records one question asks for."""
+
+
+class Page(NamedTuple):
+    """Records, newest last, and where the next older page begins: 0 when there is none."""
+
+    rows: list[Record]
+    before_seq: int
 
 
 class Archive:
@@ -15,14 +24,14 @@ class Archive:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.filter = ""
-        self.whole = False
-        """Whether the beginning of the audit has been reached."""
+        self.before_seq = 0
+        """Where the next older page begins, 0 when the beginning of the audit has been reached."""
         self._rows: list[Record] = []
 
     @property
-    def before_seq(self) -> int:
-        """What to ask for next: records before this seq, 0 when none is known."""
-        return int(self._rows[0].get("seq") or 0) if self._rows else 0
+    def whole(self) -> bool:
+        """Whether nothing older is left to ask for."""
+        return self.before_seq == 0
 
     @property
     def first_at_ms(self) -> int:
@@ -35,15 +44,14 @@ class Archive:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def begin(self, filter_text: str, rows: list[Record]) -> None:
+    def begin(self, filter_text: str, page: Page) -> None:
         """The first page of another search."""
-        self.filter, self._rows, self.whole = filter_text, rows, len(rows) < PAGE
+        self.filter, (self._rows, self.before_seq) = filter_text, page
         self._fill()
 
-    def older(self, rows: list[Record]) -> None:
+    def older(self, page: Page) -> None:
         """The page before what is there."""
-        self._rows = [*rows, *self._rows]
-        self.whole = len(rows) < PAGE
+        self._rows, self.before_seq = [*page.rows, *self._rows], page.before_seq
         self._fill()
 
     def named(self, call_id: str) -> Call | None:

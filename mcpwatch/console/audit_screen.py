@@ -14,18 +14,19 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from mcpwatch.console.archive import PAGE, Archive
+from mcpwatch.console.archive import PAGE, Archive, Page
 from mcpwatch.console.callorders import CallOrders
 from mcpwatch.console.detail import DetailPanel, DetailScreen
 from mcpwatch.console.draw import title
 from mcpwatch.console.filterbar import FilterBar
+from mcpwatch.console.host import app_of, host
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import safe, shorten
-from mcpwatch.console.seat import Seat, app_of, host
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.stream import CallStream
-from mcpwatch.console.wire import tables
+from mcpwatch.console.wire import number, tables
 from mcpwatch.errors import ConfigError
 
 _ADVICE = {True: "esc takes the filter away, / changes it.", False: "r looks again."}
@@ -146,11 +147,11 @@ class AuditScreen(CallOrders, Seat):
 
     @work(exclusive=True, group="audit")
     async def _search(self, text: str) -> None:
-        rows = await self._ask(text, 0)
-        if rows is None:
+        page = await self._ask(text, 0)
+        if page is None:
             return
         self._asked = True
-        self._archive.begin(text, rows)
+        self._archive.begin(text, page)
         self._list.cursor = None
         self._list.following = True
         self._list.catch_up()
@@ -159,23 +160,29 @@ class AuditScreen(CallOrders, Seat):
 
     @work(exclusive=True, group="audit")
     async def _older(self) -> None:
-        rows = await self._ask(self._archive.filter, self._archive.before_seq)
-        if rows is None:
+        page = await self._ask(self._archive.filter, self._archive.before_seq)
+        if page is None:
             return
         here = self._list.selected
-        self._archive.older(rows)
+        self._archive.older(page)
         self._list.catch_up()
         again = self._archive.named(here.call_id) if here is not None else None
         if again is not None:
             self._list.select(again.number)
         self._tell()
 
-    async def _ask(self, text: str, before_seq: int) -> list[dict[str, object]] | None:
-        try:
-            return tables((await host(self).desk.search(text, 0, before_seq, PAGE)).get("rows"))
-        except ConfigError as fault:
-            host(self).say(fault.message, error=True)
-            return None
+    async def _ask(self, text: str, before_seq: int) -> Page | None:
+        """The next page with anything on it: the gateway ends a long search early and says where to go on."""
+        while True:
+            try:
+                found = await host(self).desk.search(text, 0, before_seq, PAGE)
+            except ConfigError as fault:
+                host(self).say(fault.message, error=True)
+                return None
+            page = Page(tables(found.get("rows")), int(number(found.get("before_seq"))))
+            if page.rows or not page.before_seq:
+                return page
+            before_seq = page.before_seq
 
     def _tell(self) -> None:
         width = self.size.width

@@ -9,10 +9,10 @@ from textual.screen import Screen
 
 from mcpwatch.console.copying import FORMS, copy_text
 from mcpwatch.console.dialogs import Ask, Choice
+from mcpwatch.console.host import app_of, host
 from mcpwatch.console.meters import Meter
 from mcpwatch.console.orders import AnswerHold, EditKind, QuickEdit, ShowRule
 from mcpwatch.console.ring import Call
-from mcpwatch.console.seat import app_of, host
 from mcpwatch.console.story import headline
 from mcpwatch.console.wording import fullest
 

@@ -12,9 +12,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from mcpwatch.console.draw import title
+from mcpwatch.console.host import Panel
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
-from mcpwatch.console.seat import Panel, Seat
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.story import story
 
 

@@ -8,9 +8,9 @@ from textual.content import Content
 
 from mcpwatch.console.connecting import Recipe, recipes
 from mcpwatch.console.dialogs import Ask, Choice
+from mcpwatch.console.host import Panel, app_of
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.safe import safe
-from mcpwatch.console.seat import Panel, app_of
 from mcpwatch.console.wire import table
 
 

@@ -10,11 +10,11 @@ from textual.content import Content
 
 from mcpwatch.console.dialogs import Ask, Choice, Prompt
 from mcpwatch.console.holds_screen import HoldsScreen
+from mcpwatch.console.host import Host
 from mcpwatch.console.orders import AnswerHold
 from mcpwatch.console.policies import risk_of
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import safe
-from mcpwatch.console.seat import Host
 from mcpwatch.console.story import arguments, headline
 from mcpwatch.console.wording import caller
 from mcpwatch.errors import ConfigError

@@ -6,9 +6,9 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from mcpwatch.console.host import Panel
 from mcpwatch.console.keys import BY_ID, KEYS, Key, first_key
 from mcpwatch.console.ledger import Ledger
-from mcpwatch.console.seat import Panel
 
 _LAST = ("help", "palette", "quit")
 _LAST_NARROW = ("help", "quit")

@@ -7,10 +7,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from mcpwatch.console.fitting import Fact, Piece, fact, fit_line
+from mcpwatch.console.host import Host, Panel
 from mcpwatch.console.ledger import Ledger, Upstream
 from mcpwatch.console.policies import PolicyView
 from mcpwatch.console.safe import safe, shorten
-from mcpwatch.console.seat import Host, Panel
 from mcpwatch.console.wire import number, table
 from mcpwatch.console.wording import age, amount, latency, rate
 

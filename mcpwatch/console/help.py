@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from mcpwatch.console.host import app_of
 from mcpwatch.console.keys import KEYS, Key, key_text
-from mcpwatch.console.seat import app_of
 
 _TWO = 120
 _COLUMN = 55

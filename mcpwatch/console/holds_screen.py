@@ -15,12 +15,13 @@ from textual.widget import Widget
 from mcpwatch.console.callorders import CallOrders
 from mcpwatch.console.detail import DetailPanel
 from mcpwatch.console.draw import title
+from mcpwatch.console.host import Panel, host
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Hold, Ledger
 from mcpwatch.console.orders import AnswerHold
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import fit, safe
-from mcpwatch.console.seat import Panel, Seat, host
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.wording import caller, span
 
 _NOBODY = "Calls that an approve_if rule matches stop here until you answer. p on a tool makes its calls wait."

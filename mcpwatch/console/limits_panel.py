@@ -10,11 +10,11 @@ from textual.message import Message
 
 from mcpwatch.console.draw import bar, heat, spark, title
 from mcpwatch.console.fitting import Piece
+from mcpwatch.console.host import Panel
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.meters import Meter
 from mcpwatch.console.safe import fit, safe, shorten
-from mcpwatch.console.seat import Panel
 from mcpwatch.console.theme import Look
 from mcpwatch.console.wording import amount, span
 

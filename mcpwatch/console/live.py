@@ -14,6 +14,7 @@ from mcpwatch.console.detail import DetailPanel, DetailScreen
 from mcpwatch.console.draw import title
 from mcpwatch.console.emptiness import EmptyList
 from mcpwatch.console.filterbar import FilterBar
+from mcpwatch.console.host import Panel, app_of
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.limits_panel import LimitsPanel
@@ -21,7 +22,7 @@ from mcpwatch.console.meters import Meter
 from mcpwatch.console.peek import PolicyPeek
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import shorten
-from mcpwatch.console.seat import Panel, Seat, app_of
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.side import HealthPanel, ToolsPanel
 from mcpwatch.console.stream import CallStream
 from mcpwatch.console.traffic_panel import TrafficPanel

@@ -40,11 +40,3 @@ class AnswerHold(Message):
         super().__init__()
         self.call_id = call_id
         self.action: Literal["approve", "refuse"] = action
-
-
-class Undo(Message):
-    """Take back the last change to the policy of `upstream`."""
-
-    def __init__(self, upstream: str) -> None:
-        super().__init__()
-        self.upstream = upstream

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.dom import DOMNode
 
-from mcpwatch.console.keys import KEYS, key_text
+from mcpwatch.console.keys import KEYS, Key, key_text
 from mcpwatch.console.safe import safe
+from mcpwatch.console.theme import Wardrobe
 
-if TYPE_CHECKING:
-    from mcpwatch.console.app import ConsoleApp
+
+class Commanded(Protocol):
+    """The app as the palette sees it."""
+
+    wardrobe: Wardrobe
+    keymap_user: dict[str, str]
+    read_only: bool
+
+    def reaches(self, key: Key, start: DOMNode) -> bool: ...
+
+    async def obey(self, line: str) -> None: ...
 
 
 class ConsoleCommands(Provider):
     """What `ctrl+p` offers."""
 
     @property
-    def _console(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
+    def _console(self) -> Commanded:
+        return cast(Commanded, self.app)
 
     async def discover(self) -> Hits:
         for name, help_text, line in self._commands():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from mcpwatch.console.draw import title
+from mcpwatch.console.host import Panel
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
 from mcpwatch.console.safe import safe, shorten
-from mcpwatch.console.seat import Panel
 
 
 class PolicyPeek(Panel):

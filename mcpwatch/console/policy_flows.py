@@ -10,11 +10,11 @@ from textual.app import App
 
 from mcpwatch.console.changes import Change, change_of, limit_change, owned_limit
 from mcpwatch.console.dialogs import Ask, Choice, Prompt
+from mcpwatch.console.host import Host
 from mcpwatch.console.orders import QuickEdit
 from mcpwatch.console.policies import PolicyView
 from mcpwatch.console.safe import safe
 from mcpwatch.console.save_dialog import SaveDialog, diff_lines
-from mcpwatch.console.seat import Host
 from mcpwatch.console.whatif import LOOKED_AT, WhatIf, what_if
 from mcpwatch.console.wire import items, table, tables
 from mcpwatch.errors import ConfigError

@@ -21,13 +21,14 @@ from mcpwatch.console.editor import PolicyEditor, plain_lines
 from mcpwatch.console.fitting import fact, fit_line
 from mcpwatch.console.footer import FooterBar
 from mcpwatch.console.history import HistoryDialog
+from mcpwatch.console.host import app_of, host
 from mcpwatch.console.keys import BY_ID, bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.orders import EditKind, QuickEdit
 from mcpwatch.console.policies import PolicyView
 from mcpwatch.console.policy_side import PolicySide, ProblemList
 from mcpwatch.console.safe import safe, shorten
-from mcpwatch.console.seat import Seat, app_of, host
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.toolbook import ToolLine, line_of
 from mcpwatch.console.whatif import in_words
 from mcpwatch.console.wire import tables

@@ -6,9 +6,9 @@ from textual.content import Content
 
 from mcpwatch.console.draw import title
 from mcpwatch.console.header import state_piece
+from mcpwatch.console.host import Panel
 from mcpwatch.console.ledger import Hold, Ledger, ToolStats, Upstream
 from mcpwatch.console.safe import fit, safe
-from mcpwatch.console.seat import Panel
 from mcpwatch.console.wording import amount, caller, latency, span
 
 _HOLDS = 4

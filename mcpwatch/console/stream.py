@@ -10,12 +10,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from mcpwatch.console.columns import Needs, Plan, plan
+from mcpwatch.console.host import Host, host
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
 from mcpwatch.console.rows import RowPainter
 from mcpwatch.console.safe import safe
-from mcpwatch.console.seat import Host, host
 from mcpwatch.console.theme import Look
 from mcpwatch.console.view import Matcher, View
 from mcpwatch.console.wire import number

@@ -15,11 +15,12 @@ from textual.widgets import Static
 
 from mcpwatch.console.draw import title
 from mcpwatch.console.fitting import Piece
+from mcpwatch.console.host import Panel, app_of, host
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.orders import EditKind, QuickEdit, ShowRule
 from mcpwatch.console.safe import fit, safe, safe_lines
-from mcpwatch.console.seat import Panel, Seat, app_of, host
+from mcpwatch.console.seat import Seat
 from mcpwatch.console.theme import Look
 from mcpwatch.console.toolbook import State, ToolLine, schema_lines, tool_lines
 from mcpwatch.console.wording import age, amount, latency

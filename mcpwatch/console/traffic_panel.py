@@ -6,8 +6,8 @@ from textual.content import Content
 
 from mcpwatch.console.draw import chart, spark, title
 from mcpwatch.console.fitting import fact, fit_line
+from mcpwatch.console.host import Panel
 from mcpwatch.console.ledger import Ledger
-from mcpwatch.console.seat import Panel
 from mcpwatch.console.wording import latency, rate
 
 

@@ -96,7 +96,8 @@ class PolicyDesk(FeedDesk):
         self._did("search", **asked, answer={})
         wanted = parse_filter(filter)
         found = [row for row in self.rows if wanted.matches(row) and (not before_seq or row["seq"] < before_seq)]
-        return {"rows": found[-limit:]}
+        page = found[-limit:]
+        return {"rows": page, "before_seq": page[0]["seq"] if len(page) < len(found) else 0}
 
     def saved(self) -> list[Object]:
         """What was asked to be saved."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcpwatch.console.archive import PAGE, Archive
+from mcpwatch.console.archive import PAGE, Archive, Page
 from mcpwatch.console.audit_screen import ArchiveList, AuditScreen
 from mcpwatch.console.detail import DetailScreen
 from mcpwatch.console.dialogs import Ask
@@ -39,13 +39,13 @@ def test_an_archive_knows_when_its_beginning_is_reached_and_what_to_ask_for_next
     rows = many(PAGE + 30)
     archive = Archive()
     assert archive.before_seq == 0
-    archive.begin("", rows[30:])
+    archive.begin("", Page(rows[30:], 31))
     assert (archive.before_seq, archive.whole, len(archive)) == (31, False, PAGE)
-    archive.older(rows[:30])
-    assert (archive.before_seq, archive.whole, len(archive)) == (1, True, PAGE + 30)
+    archive.older(Page(rows[:30], 0))
+    assert (archive.before_seq, archive.whole, len(archive)) == (0, True, PAGE + 30)
     assert archive.named("c000001") is not None
     assert archive.first_at_ms < archive.last_at_ms
-    archive.begin("x", [])
+    archive.begin("x", Page([], 0))
     assert (len(archive), archive.whole, archive.before_seq) == (0, True, 0)
 
 
