@@ -221,16 +221,3 @@ def test_no_file_takes_long_or_breaks_the_reader(bomb: str, name: str) -> None:
     started = time.process_time()
     outcome(data, name)
     assert time.process_time() - started < 10
-
-
-def test_ten_thousand_tools_load_within_a_second() -> None:
-    rule = {"conditions": [{"path": "args.namespace", "op": "in", "value": ["dev", "staging"]}]}
-    limits = [{"counter": "c", "window": "minute", "max": 10}]
-    data = policy(tools={f"tool_{at}": {"require": [rule], "limits": limits} for at in range(10_000)}).encode()
-    assert min(seconds_to_read(data) for _ in range(3)) < 1
-
-
-def seconds_to_read(data: bytes) -> float:
-    started = time.process_time()
-    read_policy(data)
-    return time.process_time() - started
