@@ -16,10 +16,10 @@ from textual.widgets import Static
 
 from mcpwatch.console.archive import PAGE, Archive, Page
 from mcpwatch.console.callorders import CallOrders
-from mcpwatch.console.detail import DetailPanel, DetailScreen
+from mcpwatch.console.detail import DetailPanel
 from mcpwatch.console.draw import title
 from mcpwatch.console.filterbar import FilterBar
-from mcpwatch.console.host import app_of, host
+from mcpwatch.console.host import host
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.ring import Call
@@ -112,17 +112,6 @@ class AuditScreen(CallOrders, Seat):
         """Search again, for what was recorded since."""
         self._search(self._filter.text)
 
-    def action_detail(self) -> None:
-        """The selected call, whole; again: on the whole screen."""
-        call = self.target()
-        if call is None:
-            return
-        if self.has_class("-narrow") or self.has_class("-low") or self.has_class("-detail"):
-            app_of(self).push_screen(DetailScreen(call))
-        else:
-            self.add_class("-detail")
-            self.call_after_refresh(self._moved)
-
     def action_back(self) -> None:
         if self.has_class("-detail"):
             self.remove_class("-detail")
@@ -131,7 +120,7 @@ class AuditScreen(CallOrders, Seat):
         self._list.focus()
 
     @on(CallStream.Moved)
-    def _moved(self) -> None:
+    def tell_detail(self) -> None:
         self._below.tell(self._list.selected)
 
     @on(FilterBar.Changed)
@@ -155,7 +144,7 @@ class AuditScreen(CallOrders, Seat):
         self._list.cursor = None
         self._list.following = True
         self._list.catch_up()
-        self._moved()
+        self.tell_detail()
         self._tell()
 
     @work(exclusive=True, group="audit")

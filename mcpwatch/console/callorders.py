@@ -8,6 +8,7 @@ from typing import Any, Literal
 from textual.screen import Screen
 
 from mcpwatch.console.copying import FORMS, copy_text
+from mcpwatch.console.detail import DetailScreen
 from mcpwatch.console.dialogs import Ask, Choice
 from mcpwatch.console.host import app_of, host
 from mcpwatch.console.meters import Meter
@@ -26,6 +27,20 @@ class CallOrders(Screen[Any]):
     def target(self) -> Call | None:
         """The call an order is about; it stays selected while the operator answers."""
         return None
+
+    def tell_detail(self) -> None:
+        """Show the selected call in the panel that the class `-detail` opens."""
+
+    def action_detail(self) -> None:
+        """The call, whole, beside the list; again: on the whole screen."""
+        call = self.target()
+        if call is None:
+            return
+        if self.has_class("-low") or self.has_class("-detail"):
+            app_of(self).push_screen(DetailScreen(call))
+        else:
+            self.add_class("-detail")
+            self.call_after_refresh(self.tell_detail)
 
     def limit_target(self) -> Meter | None:
         """The limit under the cursor, None when a call is meant."""

@@ -10,11 +10,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from mcpwatch.console.callorders import ORDERS, CallOrders
-from mcpwatch.console.detail import DetailPanel, DetailScreen
+from mcpwatch.console.detail import DetailPanel
 from mcpwatch.console.draw import title
 from mcpwatch.console.emptiness import EmptyList
 from mcpwatch.console.filterbar import FilterBar
-from mcpwatch.console.host import Panel, app_of
+from mcpwatch.console.host import Panel
 from mcpwatch.console.keys import bindings
 from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.limits_panel import LimitsPanel
@@ -147,7 +147,7 @@ class LiveScreen(CallOrders, Seat):
         self.query_one("#side").styles.width = f"{(40 if self.has_class('-wide') else 34) + 6 * self._share}%"
 
     @on(CallStream.Moved)
-    def _moved(self) -> None:
+    def tell_detail(self) -> None:
         call = self.stream.selected
         if call is None:
             self.remove_class("-detail")
@@ -165,17 +165,6 @@ class LiveScreen(CallOrders, Seat):
 
     def action_filter(self) -> None:
         self._filter.open()
-
-    def action_detail(self) -> None:
-        """The selected call, whole; again: on the whole screen."""
-        call = self.target()
-        if call is None:
-            return
-        if self.has_class("-low") or self.has_class("-detail"):
-            app_of(self).push_screen(DetailScreen(call))
-        else:
-            self.add_class("-detail")
-            self.call_after_refresh(self._moved)
 
     def action_back(self) -> None:
         """Close the detail, then the filter, then the selection."""

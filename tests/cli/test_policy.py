@@ -157,3 +157,22 @@ def test_every_command_has_help_that_fits_80_columns(run: Run, command: str) -> 
     done = run("policy", command, "--help")
     assert done.code == 0
     assert [line for line in done.out.splitlines() if len(line) > 80] == []
+
+
+def test_suggest_gives_each_kind_of_a_tool_list_its_usual_rules_with_the_reason(run: Run, tmp_path: Path) -> None:
+    tools = [{"name": "list_pods"}, {"name": "delete_pod"}]
+    done = run("policy", "suggest", "--json", "--tools", written(tmp_path, "tools.json", {"tools": tools}))
+    told = json.loads(done.out)
+    assert done.code == 0
+    assert told["policy"]["default"] == "deny"
+    assert told["policy"]["tools"]["list_pods"]["category"] == "Read"
+    assert "delete" in " ".join(told["evidence"].values())
+    assert run("policy", "check", written(tmp_path, "suggested.json", told["policy"])).code == 0
+
+
+@pytest.mark.parametrize("text", ["[1", "[]", "{}", '{"tools": [{"title": "x"}]}', "[[[", "3"])
+def test_suggest_says_what_is_no_tool_list(run: Run, tmp_path: Path, text: str) -> None:
+    done = run("policy", "suggest", "--tools", written(tmp_path, "tools.json", text))
+    assert done.code == 2
+    assert "tools.json" in done.err
+    assert "Traceback" not in done.err
