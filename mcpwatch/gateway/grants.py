@@ -21,7 +21,6 @@ from mcpwatch.files import private_write
 OPEN = "open"
 LOCAL = "local"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
-_RECHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Grant:
 
 
 class Grants:
-    """The grants of one state folder. A change made by another process counts within half a second.
+    """The grants of one state folder. A change made by another process counts for the next call.
 
     `path` None keeps everything in memory. With `open_door` callers without a known token get the grant `open`.
     """
@@ -49,7 +48,6 @@ class Grants:
         self._stored: dict[str, Grant] = {}
         self._ephemeral: dict[str, Grant] = {}
         self._stamp: tuple[int, int, int] | None = None
-        self._checked = 0.0
         self._load()
 
     def find(self, token: str | None) -> Grant | None:
@@ -133,11 +131,8 @@ class Grants:
             raise ConfigError(f'there is a grant "{label}" already', "Rotate it, or choose another label.")
 
     def _refresh(self) -> None:
-        now = time.monotonic()
-        if self._path is None or now - self._checked < _RECHECK_S:
-            return
-        self._checked = now
-        if _stamp(self._path) != self._stamp:
+        # A microsecond a call, so that a token works as soon as it was shown and a revoked one no longer.
+        if self._path is not None and _stamp(self._path) != self._stamp:
             try:
                 self._load()
             except ConfigError:
