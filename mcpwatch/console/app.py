@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual import events, on, work
-from textual.app import App
+from textual.app import App, ComposeResult
 from textual.command import Provider
 from textual.content import Content
 from textual.dom import DOMNode
@@ -290,7 +290,7 @@ class ConsoleApp(App[str]):
 class TooSmall(ModalScreen[None]):
     """Instead of a screen that would be cut."""
 
-    def compose(self) -> list[Static]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         text = f"mcpwatch needs at least {SMALLEST[0]} columns and {SMALLEST[1]} lines.\nEnlarge the terminal."
         return [Static(Content(text), id="too-small", markup=False)]
 

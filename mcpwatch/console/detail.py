@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -41,7 +42,7 @@ class DetailPanel(Panel):
         self._call: Call | None = None
         self._drawn: tuple[Any, ...] = ()
 
-    def compose(self) -> Iterable[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._title, self._scroll]
 
     def tell(self, call: Call | None) -> None:

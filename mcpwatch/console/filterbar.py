@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from textual import events, on
+from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -42,7 +41,7 @@ class FilterBar(Widget):
         self._note = Static(markup=False)
         self._input = Input(placeholder=EXAMPLE, compact=True)
 
-    def compose(self) -> Iterable[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._note, self._input]
 
     def open(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual import events
+from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
@@ -28,7 +29,7 @@ class FooterBar(Panel):
         self._spots: list[tuple[int, int, Key]] = []
         self._drawn: tuple[int, bool] | None = None
 
-    def compose(self) -> list[Static]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._line]
 
     def offer(self, offered: tuple[str, ...]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Static
 
 from mcpwatch.console.fitting import Fact, Piece, fact, fit_line
@@ -41,7 +41,7 @@ class HeaderBar(Panel):
         self._first, self._second = Static(markup=False), Static(markup=False)
         self._drawn: tuple[Content, Content] | None = None
 
-    def compose(self) -> list[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._first, self._second]
 
     def on_resize(self) -> None:
@@ -174,7 +174,7 @@ class Banner(Panel):
         self._text = Static(markup=False)
         self._drawn = ""
 
-    def compose(self) -> list[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._text]
 
     def on_resize(self) -> None:

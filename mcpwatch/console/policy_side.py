@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
@@ -87,7 +86,7 @@ class PolicySide(Widget):
         if self._told is not None:
             self.tell(*self._told)
 
-    def compose(self) -> Iterable[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._head, self._list, VerticalScroll(self._rest, can_focus=False)]
 
     def tell(self, draft: Draft, tool: ToolLine | None, words: list[str], summary: str) -> None:

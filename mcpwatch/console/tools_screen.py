@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from textual import events
+from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
@@ -147,7 +148,7 @@ class ToolDetail(Panel):
         self._text = Static(markup=False)
         self._drawn: tuple[object, ...] = ()
 
-    def compose(self) -> Iterable[Widget]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def compose(self) -> ComposeResult:
         return [self._title, VerticalScroll(self._text)]
 
     def tell(self, line: ToolLine | None, now_ms: int) -> None:

@@ -44,7 +44,8 @@ Fields = dict[bytes, bytes]
 """Headers by name; of those that decide, none is there twice."""
 
 _REPEATED = Refusal(400, "(headers)", "A header appears more than once", close=True)
-_NO_TOKEN = Refusal(401, "(no token)", "A valid bearer token is needed", headers=((b"www-authenticate", b"Bearer"),))
+_HOW_TO_CONNECT = "A valid bearer token is needed: `mcpwatch connect CLIENT` prints the line that has it"
+_NO_TOKEN = Refusal(401, "(no token)", _HOW_TO_CONNECT, headers=((b"www-authenticate", b"Bearer"),))
 _NO_UPSTREAM = Refusal(404, "(no such upstream)", "There is no such endpoint")
 _BAD_HOST = Refusal(403, "(host)", "This Host is not served")
 _BAD_ORIGIN = Refusal(403, "(origin)", "This Origin may not call")
