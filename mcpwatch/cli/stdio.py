@@ -72,7 +72,7 @@ def _choose(options: GatewayOptions, endpoints: dict[str, str]) -> str:
 
 
 def _carry(url: str, token: str) -> None:
-    from mcpwatch.gateway.stdio import run_stdio
+    from mcpwatch.gateway.stdio_front.front import run_stdio
 
     with open(sys.stdin.fileno(), "rb", closefd=False) as stdin:
         asyncio.run(run_stdio(url, token, stdin, sys.stdout.buffer))

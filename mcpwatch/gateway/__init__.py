@@ -2,4 +2,5 @@
 
 The way of a call: `http` (may it come in?) → `wire` (is it one message?) → `relay` (what is it?) → `calls` → `judging`
 (freeze, policy, approvals) → `book` (written) → a link (forwarded) → `deliver` and `settling` (written, then released).
+A link is an upstream, `http_link` or `stdio_link`; `stdio_front` is for clients that only start commands.
 """

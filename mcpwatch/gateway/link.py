@@ -1,4 +1,4 @@
-"""What the relay asks of an upstream, whatever it is reached by. Implemented by `link_http` and `link_stdio`."""
+"""What the relay asks of an upstream, whatever it is reached by. Implemented by `http_link` and `stdio_link`."""
 
 from __future__ import annotations
 

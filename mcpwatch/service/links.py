@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.link import Link
-from mcpwatch.gateway.link_http import HttpLink
-from mcpwatch.gateway.link_stdio import StdioLink
+from mcpwatch.gateway.stdio_link.link import StdioLink
 from mcpwatch.upstreams.environment import scrub
 from mcpwatch.upstreams.remedies import remedy_for
 from mcpwatch.upstreams.spec import UpstreamSpec

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mcpwatch.gateway.link_http import HttpLink
-from mcpwatch.gateway.link_stdio import StdioLink
+from mcpwatch.gateway.http_link.link import HttpLink
+from mcpwatch.gateway.stdio_link.link import StdioLink
 from tests.conformance.compare import WAYS, compare, compare_visits
 from tests.conformance.dialogue import LEGACY, MODERN, Dialogue
 from tests.conformance.places import FIXTURE, ROOT

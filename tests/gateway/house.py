@@ -21,8 +21,8 @@ from mcpwatch.errors import AuditError
 from mcpwatch.events import CallOutcome, CallRecord, Event
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
+from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.link import Link
-from mcpwatch.gateway.link_http import HttpLink
 from mcpwatch.gateway.ports import Ports
 from mcpwatch.gateway.settings import GatewayConfig, Limits
 from mcpwatch.policy.compiled import compile_policy

@@ -14,7 +14,7 @@ from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve, Sample
 from mcp.shared._httpx_utils import create_mcp_http_client
 from pydantic import BaseModel
 
-from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.http_link.link import HttpLink
 from tests.gateway.house import House, house, serving
 
 

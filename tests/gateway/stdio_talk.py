@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mcpwatch.gateway.link import Answer, Request
-from mcpwatch.gateway.link_stdio import StdioLink
-from mcpwatch.gateway.link_stdio_pool import PoolLimits
+from mcpwatch.gateway.stdio_link.link import StdioLink
+from mcpwatch.gateway.stdio_link.pool import PoolLimits
 from mcpwatch.gateway.wire import Message, parse_message
 
 SCRIPTED = str(Path(__file__).parent / "fixtures" / "scripted.py")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.settings import Limits
 from tests.gateway.house import House, call, house, modern, until
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from mcpwatch.errors import ConfigError
-from mcpwatch.gateway.http_client import Broken, NotSent, Pool, Response, Target
+from mcpwatch.gateway.http_link.client import Broken, NotSent, Pool, Response, Target
+from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.link import Request, UpstreamError
-from mcpwatch.gateway.link_http import HttpLink
 from tests.gateway.house import DEADLINE_S
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

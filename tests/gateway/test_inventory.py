@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.http_link.link import HttpLink
 from tests.gateway.house import MODERN
 from tests.gateway.recording_upstream import Heard, RecordingUpstream, recording
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from mcpwatch.gateway import process
 from mcpwatch.gateway.lines import LINE_LIMIT_BYTES, LineSplitter, StderrTail
 from mcpwatch.gateway.link import UpstreamError
-from mcpwatch.gateway.link_stdio_keeper import Keeper
-from mcpwatch.gateway.process import Child, Command
+from mcpwatch.gateway.stdio_link import process
+from mcpwatch.gateway.stdio_link.keeper import Keeper
+from mcpwatch.gateway.stdio_link.process import Child, Command
 
 SCRIPTED = str(Path(__file__).parent / "fixtures" / "scripted.py")
 ENV = {"PATH": os.environ["PATH"]}
@@ -162,8 +162,8 @@ def group_members(group: int) -> list[int]:
 
 HARD_DEATH = """
 import asyncio, sys
-from mcpwatch.gateway.link_stdio_keeper import Keeper
-from mcpwatch.gateway.process import Child, Command
+from mcpwatch.gateway.stdio_link.keeper import Keeper
+from mcpwatch.gateway.stdio_link.process import Child, Command
 async def main():
     command = Command((sys.executable, "-S", *sys.argv[1:]), {})
     child = await Child.start(command, Keeper())

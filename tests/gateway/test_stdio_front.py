@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mcpwatch.gateway.link_stdio import StdioLink
 from mcpwatch.gateway.settings import Limits
-from mcpwatch.gateway.stdio import Courier
+from mcpwatch.gateway.stdio_front.front import Courier
+from mcpwatch.gateway.stdio_link.link import StdioLink
 from tests.gateway.house import House, house
 from tests.gateway.stdio_talk import ENV, META, scripted
 
@@ -192,7 +192,7 @@ async def test_a_gateway_that_is_not_there_is_an_error_for_each_request() -> Non
 
 PROGRAM = """
 import asyncio, sys
-from mcpwatch.gateway.stdio import run_stdio
+from mcpwatch.gateway.stdio_front.front import run_stdio
 asyncio.run(run_stdio(sys.argv[1], sys.argv[2], sys.stdin.buffer, sys.stdout.buffer))
 """
 

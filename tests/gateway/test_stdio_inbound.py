@@ -16,10 +16,9 @@ from mcp.shared.inbound import (
     validate_mcp_param_headers,
 )
 
-from mcpwatch.gateway import link_stdio_answers as answers
-from mcpwatch.gateway import link_stdio_inbound as inbound
 from mcpwatch.gateway.link import Request
-from mcpwatch.gateway.link_stdio_mirrored import contradiction, mirrors_of
+from mcpwatch.gateway.stdio_link import answers, inbound
+from mcpwatch.gateway.stdio_link.mirrored import contradiction, mirrors_of
 from mcpwatch.gateway.wire import parse_message
 from tests.gateway.stdio_talk import META
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mcpwatch.gateway import link_stdio_session
 from mcpwatch.gateway.link import Answer, UpstreamError
-from mcpwatch.gateway.link_stdio_pool import PoolLimits
+from mcpwatch.gateway.stdio_link import session
+from mcpwatch.gateway.stdio_link.pool import PoolLimits
 from tests.gateway.stdio_talk import Client, Watched, header, running, said, scripted, started, until
 
 
@@ -155,7 +155,7 @@ async def test_a_broken_off_answer_is_resumed_by_its_last_event_and_not_cancelle
 
 
 async def test_a_silent_request_becomes_a_stream_that_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_stdio_session, "COMMIT_MS", 50)
+    monkeypatch.setattr(session, "COMMIT_MS", 50)
     async with started() as watched:
         client = await opened(watched)
         stream = await client.call("slow", {"ms": 300}, id=4)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mcpwatch.gateway import link_stdio_shared
 from mcpwatch.gateway.link import Answer, UpstreamError
+from mcpwatch.gateway.stdio_link import shared
 from tests.gateway.stdio_talk import META, Client, Watched, header, said, scripted, started, until
 
 LOGS: dict[str, Any] = {META + "logLevel": "info"}
@@ -196,7 +196,7 @@ async def test_log_messages_go_to_the_one_caller_who_wants_them_and_never_to_ano
 async def test_a_silent_request_becomes_a_stream_and_its_error_keeps_status_200(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link_stdio_shared, "COMMIT_MS", 50)
+    monkeypatch.setattr(shared, "COMMIT_MS", 50)
     async with started() as watched:
         answer = await modern(watched).call("slow", {"ms": 200})
         assert header(answer, b"content-type") == "text/event-stream"
@@ -256,7 +256,7 @@ async def test_servers_of_either_era_are_recognised(flags: tuple[str, ...]) -> N
 async def test_a_server_that_ignores_what_comes_before_initialize_is_recognised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mcpwatch.gateway.link_stdio_probe.SILENCE_MS", 100)
+    monkeypatch.setattr("mcpwatch.gateway.stdio_link.probe.SILENCE_MS", 100)
     async with started("--ignore-discover") as watched:
         assert len(await watched.link.tools()) > 10
         assert (await modern(watched).call("echo")).status == 400
@@ -272,8 +272,8 @@ async def test_a_server_that_dies_at_start_is_an_error_with_its_last_line_and_a_
 
 
 async def test_a_server_that_says_nothing_at_start_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcpwatch.gateway.link_stdio.START_TIMEOUT_MS", 1000)
-    monkeypatch.setattr("mcpwatch.gateway.link_stdio_probe.SILENCE_MS", 100)
+    monkeypatch.setattr("mcpwatch.gateway.stdio_link.link.START_TIMEOUT_MS", 1000)
+    monkeypatch.setattr("mcpwatch.gateway.stdio_link.probe.SILENCE_MS", 100)
     watched = Watched(scripted("--mute", "--say", "INFO waiting for something"))
     with pytest.raises(UpstreamError) as caught:
         await watched.link.start()

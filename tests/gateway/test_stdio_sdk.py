@@ -20,7 +20,7 @@ from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequestParams, ElicitResult, TextContent
 
-from mcpwatch.gateway.link_stdio import StdioLink
+from mcpwatch.gateway.stdio_link.link import StdioLink
 from tests.gateway.house import house
 from tests.gateway.stdio_talk import ENV, scripted
 

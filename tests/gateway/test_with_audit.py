@@ -12,7 +12,7 @@ from mcpwatch.audit import query
 from mcpwatch.audit.journal import AuditLog
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
-from mcpwatch.gateway.link_http import HttpLink
+from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.ports import Ports
 from mcpwatch.gateway.settings import GatewayConfig
 from mcpwatch.policy.compiled import compile_policy

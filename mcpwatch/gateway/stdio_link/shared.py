@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from mcpwatch.gateway import link_stdio_answers as answers
-from mcpwatch.gateway import link_stdio_codec as codec
 from mcpwatch.gateway import replies
 from mcpwatch.gateway.link import Answer, Request, UpstreamError
-from mcpwatch.gateway.link_stdio_channel import Channel
-from mcpwatch.gateway.link_stdio_codec import Said
-from mcpwatch.gateway.link_stdio_probe import House
+from mcpwatch.gateway.stdio_link import answers, codec
+from mcpwatch.gateway.stdio_link.channel import Channel
+from mcpwatch.gateway.stdio_link.codec import Said
+from mcpwatch.gateway.stdio_link.probe import House
 from mcpwatch.gateway.wire import Message, MessageId, encode
 from mcpwatch.policy.values import Json
 

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from mcpwatch.errors import ConfigError
 from mcpwatch.gateway import sse
 from mcpwatch.gateway.headers import one
-from mcpwatch.gateway.http_client import Broken, NotSent, Pool, Response, Target
+from mcpwatch.gateway.http_link.client import Broken, NotSent, Pool, Response, Target
+from mcpwatch.gateway.http_link.own import list_tools
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
-from mcpwatch.gateway.link_http_own import list_tools
 from mcpwatch.gateway.settings import Limits
 from mcpwatch.policy.values import Json
 

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
-from mcpwatch.gateway import link_stdio_answers as answers
 from mcpwatch.gateway.link import Answer, Request, UpstreamError
-from mcpwatch.gateway.link_stdio_session import Session
-from mcpwatch.gateway.process import Child
+from mcpwatch.gateway.stdio_link import answers
+from mcpwatch.gateway.stdio_link.process import Child
+from mcpwatch.gateway.stdio_link.session import Session
 from mcpwatch.gateway.wire import INTERNAL_ERROR, Message
 
 ENDED = "the session was ended"

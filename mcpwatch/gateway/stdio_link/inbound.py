@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from mcpwatch.gateway import link_stdio_answers as answers
 from mcpwatch.gateway.headers import decoded
 from mcpwatch.gateway.link import Answer, Request
 from mcpwatch.gateway.names import HANDSHAKE_VERSIONS
+from mcpwatch.gateway.stdio_link import answers
 from mcpwatch.gateway.wire import HEADER_MISMATCH, INVALID_PARAMS, Message
 from mcpwatch.policy.values import Json
 

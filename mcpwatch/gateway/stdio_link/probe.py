@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mcpwatch.gateway.link import UpstreamError
-from mcpwatch.gateway.link_stdio_answers import UNSUPPORTED_VERSION
-from mcpwatch.gateway.link_stdio_codec import Said
-from mcpwatch.gateway.link_stdio_own import MODERN_VERSION, Own
-from mcpwatch.gateway.process import Child
+from mcpwatch.gateway.stdio_link.answers import UNSUPPORTED_VERSION
+from mcpwatch.gateway.stdio_link.codec import Said
+from mcpwatch.gateway.stdio_link.own import MODERN_VERSION, Own
+from mcpwatch.gateway.stdio_link.process import Child
 
 SILENCE_MS = 5_000
 

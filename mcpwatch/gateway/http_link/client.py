@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mcpwatch.gateway.http_connection import Broken, Connection
+from mcpwatch.gateway.http_link.connection import Broken, Connection
 from mcpwatch.gateway.link import Headers
 
 CONNECT_S = 10.0

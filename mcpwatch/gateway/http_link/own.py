@@ -8,8 +8,8 @@ from typing import Any, cast
 from mcpwatch import __version__
 from mcpwatch.gateway.headers import SESSION, one
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
-from mcpwatch.gateway.link_stdio_answers import UNSUPPORTED_VERSION
 from mcpwatch.gateway.names import MODERN_FROM
+from mcpwatch.gateway.stdio_link.answers import UNSUPPORTED_VERSION
 from mcpwatch.gateway.wire import Message, encode, parse_upstream
 from mcpwatch.policy.values import Json
 

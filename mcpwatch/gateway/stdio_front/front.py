@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 import aiohttp
 
-from mcpwatch.gateway import stdio_words as words
 from mcpwatch.gateway.sse import split
-from mcpwatch.gateway.stdio_lines import Source, lines_of
-from mcpwatch.gateway.stdio_words import Words
+from mcpwatch.gateway.stdio_front import words
+from mcpwatch.gateway.stdio_front.lines import Source, lines_of
+from mcpwatch.gateway.stdio_front.words import Words
 
 _ANSWER_BYTES = 64 * 1024 * 1024
 _IN_FLIGHT = 512

@@ -16,8 +16,8 @@ from typing import cast
 
 from mcpwatch.gateway.lines import LineSplitter, StderrTail
 from mcpwatch.gateway.link import UpstreamError
-from mcpwatch.gateway.link_stdio_keeper import Keeper
-from mcpwatch.gateway.remedies import remedy_for
+from mcpwatch.gateway.stdio_link.keeper import Keeper
+from mcpwatch.gateway.stdio_link.remedies import remedy_for
 
 STOP_GRACE_MS = 5_000
 TERM_GRACE_MS = 2_000

@@ -1,6 +1,6 @@
 """An upstream that is a program on this machine: started, kept alive, shared between callers, stopped.
 
-Legacy clients get a process each (`link_stdio_pool`), modern ones share one (`link_stdio_shared`). The gateway has a
+Legacy clients get a process each (`pool`), modern ones share one (`shared`). The gateway has a
 process of its own, which in the modern era is the shared one: it finds out the era and lists the tools.
 """
 
@@ -12,16 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mcpwatch.gateway import link_stdio_answers as answers
-from mcpwatch.gateway import link_stdio_inbound as inbound
 from mcpwatch.gateway.link import Answer, Request, UpstreamError
-from mcpwatch.gateway.link_stdio_keeper import Keeper
-from mcpwatch.gateway.link_stdio_mirrored import Mirror, contradiction, mirrors_of
-from mcpwatch.gateway.link_stdio_pool import Pool, PoolLimits
-from mcpwatch.gateway.link_stdio_probe import House, open_house
-from mcpwatch.gateway.link_stdio_shared import Shared
-from mcpwatch.gateway.process import Child, Command
-from mcpwatch.gateway.remedies import remedy_for
+from mcpwatch.gateway.stdio_link import answers, inbound
+from mcpwatch.gateway.stdio_link.keeper import Keeper
+from mcpwatch.gateway.stdio_link.mirrored import Mirror, contradiction, mirrors_of
+from mcpwatch.gateway.stdio_link.pool import Pool, PoolLimits
+from mcpwatch.gateway.stdio_link.probe import House, open_house
+from mcpwatch.gateway.stdio_link.process import Child, Command
+from mcpwatch.gateway.stdio_link.remedies import remedy_for
+from mcpwatch.gateway.stdio_link.shared import Shared
 from mcpwatch.gateway.wire import HEADER_MISMATCH, METHOD_NOT_FOUND, Message
 from mcpwatch.policy.values import Json
 

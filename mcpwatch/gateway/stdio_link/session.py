@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mcpwatch.gateway import link_stdio_answers as answers
 from mcpwatch.gateway import replies
 from mcpwatch.gateway.link import Answer, Request, SseEvent, UpstreamError
-from mcpwatch.gateway.link_stdio_channel import KEPT_BYTES, Channel
-from mcpwatch.gateway.link_stdio_codec import Said, read, token_of
 from mcpwatch.gateway.names import SERVER_METHODS
-from mcpwatch.gateway.process import Child
+from mcpwatch.gateway.stdio_link import answers
+from mcpwatch.gateway.stdio_link.channel import KEPT_BYTES, Channel
+from mcpwatch.gateway.stdio_link.codec import Said, read, token_of
+from mcpwatch.gateway.stdio_link.process import Child
 from mcpwatch.gateway.wire import METHOD_NOT_FOUND, Message, MessageId
 from mcpwatch.policy.values import Json
 

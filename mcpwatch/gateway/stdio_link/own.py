@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from mcpwatch import __version__
 from mcpwatch.gateway.link import UpstreamError
-from mcpwatch.gateway.link_stdio_codec import Said, read
+from mcpwatch.gateway.stdio_link.codec import Said, read
 from mcpwatch.gateway.wire import METHOD_NOT_FOUND, encode
 from mcpwatch.policy.values import Json
 

@@ -1,0 +1,1 @@
+"""An upstream reached by Streamable HTTP."""
