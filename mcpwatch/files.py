@@ -11,6 +11,7 @@ import pwd
 import re
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from mcpwatch.errors import ConfigError
@@ -168,3 +169,35 @@ def _home() -> Path:
 
 def _shown(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()[:40]
+
+
+class Stamp:
+    """Tells a changed file from an unchanged one by time of change, size and inode."""
+
+    PAUSE_S = 0.005
+    """Between two looks that `changed` takes: a busy caller asks for every call, and each look is a system call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._seen: tuple[int, int, int] | None = None
+        self._next_s = 0.0
+
+    def changed(self, *, now: bool = False) -> bool:
+        """Whether the file is another one than at the last look (or at `take`); `now` looks whatever the pause."""
+        at_s = time.monotonic()
+        if at_s < self._next_s and not now:
+            return False
+        self._next_s = at_s + self.PAUSE_S
+        return self._look() != self._seen
+
+    def take(self) -> bool:
+        """Take the file as it is for the known one; False when there is none."""
+        self._seen = self._look()
+        return self._seen is not None
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            info = os.stat(self._path)
+        except OSError:
+            return None
+        return info.st_mtime_ns, info.st_size, info.st_ino

@@ -1,15 +1,20 @@
-"""The one connection that writes `audit.db`. Each commit is one statement in aiosqlite's thread."""
+"""The one connection that writes `audit.db`. Each commit is one statement.
+
+With `synchronous` NORMAL a commit only hands pages to the system, in less time than another thread takes to wake up:
+`append_now` makes it where it is called. Whatever may wait, for a lock, a disk or many rows, is done in a thread.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Literal
-
-import aiosqlite
+from typing import Any, Literal, TypeVar
 
 from mcpwatch.audit import schema
 from mcpwatch.audit.chain import START, Entry, Head, extend
@@ -17,9 +22,12 @@ from mcpwatch.files import private_dir
 
 Durability = Literal["full", "normal"]
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 BUSY_MS = 2000
 """How long a commit waits for another program's lock before the audit counts as not writable."""
+
+_AGAIN_S = 0.01
 
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 LOG_KEPT_BYTES = 1 << 20
@@ -32,15 +40,19 @@ NO_CHAIN = Head("", 0, 0, START)
 class Store:
     """The open file, where its chain ends (`head`), and up to which row it is indexed (`indexed`).
 
+    `quick`: its commits wait for no disk. Only one method may be under way at a time.
+
     Methods raise sqlite3.Error or OSError; after any of them the store must be closed and opened again, because
     only the file knows then what was committed.
     """
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, thread: ThreadPoolExecutor, *, quick: bool) -> None:
         self.path = path
         self.head = NO_CHAIN
         self.indexed = 0
+        self.quick = quick
         self._connection = connection
+        self._thread = thread
         self._file = path.stat()
 
     @classmethod
@@ -50,10 +62,13 @@ class Store:
         """Open or make the file, 0600 in a folder 0700. A damaged file raises sqlite3.DatabaseError."""
         private_dir(path.parent)
         _make_private(path)
-        connection = await aiosqlite.connect(
-            path, isolation_level=None, cached_statements=128, timeout=BUSY_MS / 1000, factory=factory
-        )
-        store = cls(path, connection)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        try:
+            connection = await _run(thread, _connect, path, factory)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        store = cls(path, connection, thread, quick=durability == "normal")
         try:
             await store._prepare(durability)
         except BaseException:
@@ -70,7 +85,7 @@ class Store:
         await self.fetch(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
         [(version,)] = await self.fetch("PRAGMA user_version")
         if version == 0:
-            await self._connection.executescript(schema.CREATE)
+            await self._patiently(self._connection.executescript, schema.CREATE)
         elif version != schema.VERSION:
             raise sqlite3.NotSupportedError(f"its form {version} is not known to this program")
         await self._read_head()
@@ -94,17 +109,27 @@ class Store:
 
     async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Run one statement and read all of its rows."""
-        return [tuple(row) for row in await self._connection.execute_fetchall(sql, values)]
+        return await self._patiently(self._fetch, sql, values)
 
     async def append(self, entries: Sequence[Entry]) -> list[int]:
-        """Commit rows, all or none; returns the call number of each."""
+        """Commit rows, all or none; returns the call number of each. Waits `BUSY_MS` for another program's lock."""
+        return await self._patiently(self.append_now, entries)
+
+    def append_now(self, entries: Sequence[Entry]) -> list[int]:
+        """`append`, here and without waiting. `is_busy` tells a fault after which nothing was written."""
         for entry in entries:
             if entry.policy:
-                await self._connection.execute_fetchall(schema.KEEP_POLICY, entry.policy)
+                self._connection.execute(schema.KEEP_POLICY, entry.policy)
         head, values, seqs = extend(self.head, entries)
-        await self._connection.execute_fetchall(schema.insert_rows(len(entries)), values)
+        self._connection.execute(schema.insert_rows(len(entries)), values)
         self.head = head
         return seqs
+
+    async def _patiently(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await _run(self._thread, _unhurried, work, *arguments)
+
+    def _fetch(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        return self._connection.execute(sql, values).fetchall()
 
     async def begin(self, chain: str, first: Entry) -> None:
         """Write the first row of the chain `chain`; call numbers go on after the entry's."""
@@ -118,8 +143,12 @@ class Store:
 
     async def index_step(self) -> None:
         """Index the next `schema.INDEX_STEP` rows."""
-        upto = min(self.head.row, self.indexed + schema.INDEX_STEP)
-        await self._connection.execute_fetchall(schema.MOVE_MARK, (upto,))
+        await self._patiently(self.index_now, schema.INDEX_STEP)
+
+    def index_now(self, rows: int) -> None:
+        """Index the next `rows` rows, here: some ten microseconds each."""
+        upto = min(self.head.row, self.indexed + rows)
+        self._connection.execute(schema.MOVE_MARK, (upto,))
         self.indexed = upto
 
     async def index(self) -> None:
@@ -128,13 +157,16 @@ class Store:
             await self.index_step()
 
     async def checkpoint(self) -> None:
-        """Move the log into the file, as far as no reader needs it; never waits for one, but commits wait for it."""
+        """Move the log into the file, as far as no reader needs it; never waits for one, but commits wait for it.
+
+        The first commit after it makes the disk write, so one that nobody waits for is made at once.
+        """
         await self.fetch(CHECKPOINT)
+        await self.index_step()
 
     async def checkpoint_beside(self) -> None:
         """The same on a connection of its own: commits go on meanwhile, so some of the log is left."""
-        async with aiosqlite.connect(self.path, timeout=BUSY_MS / 1000) as connection:
-            await connection.execute_fetchall(CHECKPOINT)
+        await asyncio.to_thread(_checkpoint, self.path)
 
     def log_bytes(self) -> int:
         """Size of the write-ahead log."""
@@ -153,8 +185,42 @@ class Store:
 
     async def close(self) -> None:
         """Close; faults do not matter any more."""
-        with suppress(sqlite3.Error, ValueError):
-            await self._connection.close()
+        with suppress(sqlite3.Error):
+            await _run(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
+
+
+def is_busy(fault: BaseException) -> bool:
+    """Whether another program's lock was in the way."""
+    return isinstance(fault, sqlite3.Error) and getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+async def _run(thread: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
+
+
+def _unhurried(work: Callable[..., T], *arguments: Any) -> T:
+    """Do it, in a thread, as soon as no other program's lock is in the way; for `BUSY_MS` at most."""
+    end = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            return work(*arguments)
+        except sqlite3.Error as fault:
+            if not is_busy(fault) or time.monotonic() >= end:
+                raise
+        time.sleep(_AGAIN_S)
+
+
+def _connect(path: Path, factory: type[sqlite3.Connection]) -> sqlite3.Connection:
+    # Used by one thread after the other, never by two at once: the writer sees to that.
+    return sqlite3.connect(
+        path, isolation_level=None, cached_statements=128, timeout=0, factory=factory, check_same_thread=False,
+    )  # fmt: skip
+
+
+def _checkpoint(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000)) as connection:
+        connection.execute(CHECKPOINT)
 
 
 def _make_private(path: Path) -> None:

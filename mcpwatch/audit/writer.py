@@ -1,7 +1,9 @@
 """Group commit: everybody who waits shares one transaction, and shares its failure.
 
-While one commit is under way, rows gather; the next one takes them. After a failure only the file knows what it
-holds, so it is opened again and read before anything else is written.
+Rows that come in one turn of the event loop are one commit, made at its end. Where a commit may take long (durability
+`full`, a lock of another program, housekeeping under way), the writer's task makes it in a thread, and rows gather
+meanwhile. After a failure only the file knows what it holds, so it is opened again and read before anything else is
+written.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from mcpwatch.audit.chain import Entry, Head, write_anchor
 from mcpwatch.audit.recovery import Opening, explain, open_store, unfinished
 from mcpwatch.audit.rows import CALL, outcome_entry
 from mcpwatch.audit.schema import INDEX_STEP
-from mcpwatch.audit.store import Store
+from mcpwatch.audit.store import Store, is_busy
 from mcpwatch.errors import AuditError
 from mcpwatch.events import AuditState, CallOutcome
 
@@ -37,7 +39,10 @@ CHECK_S = 1.0
 """How often the file is looked for under its name."""
 
 RETRY_S = 1.0
-LOG_BYTES = 8 << 20
+QUICK_ROWS = 128
+"""How many rows are indexed between two commits: about a millisecond."""
+
+LOG_BYTES = 32 << 20
 """Size of the write-ahead log from which it is moved into the file."""
 
 OWED = 10_000
@@ -68,7 +73,8 @@ class Writer:
         self._pending: deque[Waiting] = deque()
         self._owed: deque[Entry] = deque(maxlen=OWED)
         self._wake = asyncio.Event()
-        self._due = self._closing = False
+        self._due = self._closing = self._resting = self._soon = False
+        self._trouble: tuple[Exception, list[Waiting]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._anchored = store.head
         self._anchored_at = self._checked_at = self._loop.time()
@@ -82,7 +88,11 @@ class Writer:
             raise AuditError("the audit is closed")
         done: asyncio.Future[int] = self._loop.create_future()
         self._pending.append(Waiting(entry, call_id, decision, done))
-        self._wake.set()
+        if not self._resting:
+            self._wake.set()
+        elif not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._flush_now)
         return await done
 
     async def close(self) -> None:
@@ -93,23 +103,56 @@ class Writer:
 
     async def _run(self) -> None:
         try:
-            while self._pending or not self._closing:
+            while self._pending or self._trouble or not self._closing:
                 self._wake.clear()
-                if self._pending:
-                    await self._flush()
+                if self._trouble:
+                    (fault, batch), self._trouble = self._trouble, None
+                    # A lock of another program is waited for, in a thread.
+                    await (self._commit(batch) if batch and is_busy(fault) else self._fail(fault, batch))
+                elif self._pending:
+                    await self._commit(self._batch())
                 elif self._due:
                     self._due = False
                     await self._tidy()
                 else:
+                    self._resting = self._store is not None and self._store.quick
                     await self._wake.wait()
+                    self._resting = False
         finally:
             # Also when this task dies of something unforeseen: nobody may wait for a commit that never comes.
-            self._closing = True
-            self._refuse(AuditError("the audit is closed"), ())
+            self._closing, self._resting = True, False
+            self._refuse(AuditError("the audit is closed"), self._trouble[1] if self._trouble else ())
             await self._finish()
 
-    async def _flush(self) -> None:
-        batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
+    def _batch(self) -> list[Waiting]:
+        return [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
+
+    def _flush_now(self) -> None:
+        """Commit what came in this turn, while the task rests."""
+        self._soon = False
+        store = self._store
+        while self._pending and self._resting and store is not None:
+            batch = self._batch()
+            try:
+                self._look(store)
+                seqs = store.append_now([waiting.entry for waiting in batch])
+            except Exception as fault:  # whatever it is, nobody may go on without a row
+                self._resting, self._trouble = False, (fault, batch)
+                break
+            self._acknowledged(store, batch, seqs)
+            if store.behind >= QUICK_ROWS:
+                self._index_now(store)
+        if not self._resting:
+            self._wake.set()
+
+    def _index_now(self, store: Store) -> None:
+        try:
+            store.index_now(QUICK_ROWS)
+            self._watch_log(store)
+        except Exception as fault:
+            self._resting, self._trouble = False, None if is_busy(fault) else (fault, [])
+
+    async def _commit(self, batch: list[Waiting]) -> None:
         try:
             store = self._store or await self._reopen()
             self._look(store)
@@ -117,10 +160,16 @@ class Writer:
         except Exception as fault:  # whatever it is, nobody may go on without a row
             await self._fail(fault, batch)
             return
+        self._acknowledged(store, batch, seqs)
+        await self._keep(store)
+
+    def _acknowledged(self, store: Store, batch: list[Waiting], seqs: list[int]) -> None:
         self.head = store.head
         for waiting, seq in zip(batch, seqs, strict=True):
             self._acknowledge(waiting, seq)
-        await self._keep(store)
+        self._arm(TIDY_S)
+        if self.head.row - self._anchored.row >= ANCHOR_ROWS:
+            self._anchor(store, ANCHOR_PAUSE_S)
 
     def _acknowledge(self, waiting: Waiting, seq: int) -> None:
         if waiting.decision in ("allow", "hold"):
@@ -136,9 +185,6 @@ class Writer:
 
     async def _keep(self, store: Store) -> None:
         """Housekeeping that cannot wait for a quiet moment."""
-        self._arm(TIDY_S)
-        if self.head.row - self._anchored.row >= ANCHOR_ROWS:
-            self._anchor(store, ANCHOR_PAUSE_S)
         if store.behind < INDEX_STEP:
             return
         try:
@@ -162,12 +208,19 @@ class Writer:
             self._anchor(store, ANCHOR_S)
             self._arm(self._anchored_at + ANCHOR_S - self._loop.time())
 
-    async def _shorten(self, store: Store) -> None:
+    def _watch_log(self, store: Store) -> None:
         """Most of the log is moved beside the commits, what gathered meanwhile between two of them."""
         if self._moving is None:
             if store.log_bytes() > LOG_BYTES:
                 self._moving = self._loop.create_task(store.checkpoint_beside())
         elif self._moving.done():
+            self._due = True
+            self._wake.set()
+
+    async def _shorten(self, store: Store) -> None:
+        if self._moving is None or not self._moving.done():
+            self._watch_log(store)
+        else:
             moved, self._moving = self._moving, None
             if moved.exception() is None:  # else the log grows for now; a commit that cannot be made says so itself
                 await store.checkpoint()

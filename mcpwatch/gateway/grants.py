@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcpwatch.errors import ConfigError
-from mcpwatch.files import private_write
+from mcpwatch.files import Stamp, private_write
 
 OPEN = "open"
 LOCAL = "local"
@@ -37,9 +37,10 @@ class Grant:
 
 
 class Grants:
-    """The grants of one state folder. A change made by another process counts for the next call.
+    """The grants of one state folder. A change made by another process counts at once (`Stamp.PAUSE_S`).
 
-    `path` None keeps everything in memory. With `open_door` callers without a known token get the grant `open`.
+    `version` counts the changes. `path` None keeps everything in memory. With `open_door` callers without a known
+    token get the grant `open`.
     """
 
     def __init__(self, path: Path | None, *, open_door: bool = False) -> None:
@@ -47,16 +48,17 @@ class Grants:
         self._open = Grant(OPEN) if open_door else None
         self._stored: dict[str, Grant] = {}
         self._ephemeral: dict[str, Grant] = {}
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp = None if path is None else Stamp(path)
+        self.version = 0
         self._load()
 
     def find(self, token: str | None) -> Grant | None:
         """The grant of a bearer token; takes the same time for a wrong token as for a right one."""
         if token:
-            self._refresh()
+            self.refresh()
             # Looking up the digest tells a guesser nothing: he cannot steer the sha-256 of what he sends.
             digest = _digest(token)
-            grant = self._stored.get(digest) or self._ephemeral.get(digest)
+            grant = self._stored.get(digest) or self._ephemeral.get(digest) or self._made_just_now(digest)
             if grant is not None:
                 return grant
         return self._open
@@ -130,22 +132,27 @@ class Grants:
         if any(grant.label == label for table in (self._stored, self._ephemeral) for grant in table.values()):
             raise ConfigError(f'there is a grant "{label}" already', "Rotate it, or choose another label.")
 
-    def _refresh(self) -> None:
-        # A microsecond a call, so that a token works as soon as it was shown and a revoked one no longer.
-        if self._path is not None and _stamp(self._path) != self._stamp:
+    def refresh(self, *, now: bool = False) -> None:
+        """Read the file again when it was changed; `now` looks whatever the pause between two looks."""
+        if self._stamp is not None and self._stamp.changed(now=now):
             try:
                 self._load()
             except ConfigError:
                 self._stored = {}
 
+    def _made_just_now(self, digest: str) -> Grant | None:
+        """A new token works as soon as it was shown."""
+        self.refresh(now=True)
+        return self._stored.get(digest)
+
     def _load(self) -> None:
-        if self._path is None:
+        if self._path is None or self._stamp is None:
             return
-        self._stamp = _stamp(self._path)
-        self._stored = _read(self._path) if self._stamp else {}
+        self.version += 1
+        self._stored = _read(self._path) if self._stamp.take() else {}
 
     def _write(self) -> None:
-        if self._path is None:
+        if self._path is None or self._stamp is None:
             return
         grants = [
             {
@@ -158,19 +165,12 @@ class Grants:
             for d, g in self._stored.items()
         ]
         private_write(self._path, json.dumps({"version": 1, "grants": grants}, indent=1).encode() + b"\n")
-        self._stamp = _stamp(self._path)
+        self._stamp.take()
+        self.version += 1
 
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_mtime_ns, info.st_size, info.st_ino
 
 
 def _read(path: Path) -> dict[str, Grant]:

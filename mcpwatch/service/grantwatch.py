@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from mcpwatch.errors import ConfigError
@@ -17,14 +16,13 @@ _LOOK_S = 1.0
 class GrantWatch:
     """`judge` is what the gateway asks for every call; `keep` follows the file until cancelled."""
 
-    def __init__(self, file: Path, grants: Grants, policies: Policies) -> None:
-        self._file = file
+    def __init__(self, grants: Grants, policies: Policies) -> None:
         self._grants = grants
         self._policies = policies
-        self._seen: tuple[int, int, int] | None = None
+        self._seen = 0
 
     def judge(self, upstream: str, grant: str) -> Judge:
-        # A microsecond a call, so that no call of a changed grant is judged by what it had before.
+        # No call of a changed grant is judged by what it had before.
         self._look()
         return self._policies.judge(upstream, grant)
 
@@ -36,14 +34,10 @@ class GrantWatch:
             await self._policies.settle()
 
     def _look(self) -> None:
-        try:
-            info = os.stat(self._file)
-        except OSError:
-            return
-        seen = (info.st_mtime_ns, info.st_size, info.st_ino)
-        if seen != self._seen:
-            self._seen = seen
+        self._grants.refresh()
+        if self._grants.version != self._seen:
             self._learn()
+            self._seen = self._grants.version
 
     def _learn(self) -> None:
         try:

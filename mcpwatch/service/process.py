@@ -84,7 +84,7 @@ class GatewayProcess:
             policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms)
             if not await self._load_policies(policies, audit):
                 return INVALID_POLICY
-            watcher = GrantWatch(grants, self._grants, policies)
+            watcher = GrantWatch(self._grants, policies)
             self._gateway = self._build_gateway(listener.port, policies, watcher, audit)
             stack.push_async_callback(self._upstreams.stop)
             if not await self._start_upstreams():
