@@ -1,8 +1,7 @@
-"""The gateway as one ASGI application. `service.py` builds it and serves it with uvicorn:
+"""The gateway as one application. `service` builds it and serves it:
 
     gateway = Gateway(config, links={"eks": link}, grants=grants, ports=ports)
-    uvicorn.Config(gateway, http="httptools", loop="uvloop", lifespan="off", ws="none", server_header=False,
-                   date_header=False, access_log=False, log_config=None, timeout_keep_alive=75, backlog=2048)
+    server = HttpServer(gateway, keepalive_s=gateway.keepalive_s)
 
 Links are started and stopped by the service. After every installed policy it calls `policy_changed(upstream)`; at stop
 `await drain(5.0)` while the server still runs, so that every request gets its answer, then it stops the server.
@@ -16,11 +15,11 @@ from contextlib import suppress
 
 from mcpwatch.gateway.book import Book
 from mcpwatch.gateway.core import Core
-from mcpwatch.gateway.exchange import Receive, Scope, Send
 from mcpwatch.gateway.freeze import EVERYTHING, Freeze
 from mcpwatch.gateway.grants import Grants
 from mcpwatch.gateway.holds import Hold, Holds, Ruling
-from mcpwatch.gateway.http import Front
+from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_front.front import Front
 from mcpwatch.gateway.link import Link
 from mcpwatch.gateway.listeners import Listener
 from mcpwatch.gateway.metrics import Metrics
@@ -44,11 +43,13 @@ class Gateway:
         self._core = Core(config, ports, links, self.freeze, self.holds, Metrics())
         self._front = Front(self._core, Book(self._core), grants)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._front(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+    async def __call__(self, ex: Exchange) -> None:
+        await self._front(ex)
+
+    @property
+    def keepalive_s(self) -> float:
+        """After how long without an event a stream gets a comment."""
+        return self._core.config.limits.keepalive_ms / 1000
 
     def unreadable(self, path: str) -> None:
         """For the listener: a request to `path` was refused because it is not HTTP (two lengths, length and chunks)."""
@@ -102,11 +103,3 @@ class Gateway:
 async def _tell(listener: Listener) -> None:
     with suppress(OSError, RuntimeError):
         await listener.tell_list_changed()
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        event = await receive()
-        await send({"type": f"{event['type']}.complete"})
-        if event["type"] == "lifespan.shutdown":
-            return

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 
-from mcpwatch.gateway.exchange import Exchange
 from mcpwatch.gateway.flights import Flights
 from mcpwatch.gateway.freeze import Freeze
 from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.holds import Holds
+from mcpwatch.gateway.http_front.exchange import Exchange
 from mcpwatch.gateway.link import Headers, Link, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listeners
 from mcpwatch.gateway.metrics import Metrics

@@ -12,10 +12,10 @@ from mcpwatch.gateway.book import Book
 from mcpwatch.gateway.calls import Calls, answer_given_up, answer_unreachable, cancel_upstream
 from mcpwatch.gateway.core import Core, Inbound
 from mcpwatch.gateway.deliver import Delivery
-from mcpwatch.gateway.exchange import Exchange
 from mcpwatch.gateway.flights import Flight, GivenUp
 from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.headers import SESSION, check_routing, is_modern, one, upward
+from mcpwatch.gateway.http_front.exchange import Exchange
 from mcpwatch.gateway.judging import Judging, wanted_resources
 from mcpwatch.gateway.link import Answer, Headers, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listener

@@ -1,90 +1,47 @@
-"""The HTTP side: one socket, one uvicorn server without its signal handlers and logs."""
+"""Takes the address that callers connect to, with or without TLS."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Generator
-from typing import Any
-
-import uvicorn
 
 from mcpwatch.config import Address
 from mcpwatch.errors import ConfigError
-from mcpwatch.service.patience import PatientProtocol
-
-_BACKLOG = 2048
-_LAST_WORDS_S = 2
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without hands on our signals, telling when it accepts."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.accepting = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.accepting.set()
+from mcpwatch.gateway.http_front.connection import Application
+from mcpwatch.gateway.http_front.server import BACKLOG, HttpServer
 
 
 class Listener:
-    """Takes `address` at once, serves an ASGI application there between `start` and `stop`. `port` is the real one."""
+    """Takes `address` at once, serves an application there between `start` and `stop`. `port` is the real one."""
 
     def __init__(self, address: Address, *, cert: str | None = None, key: str | None = None) -> None:
         self._tls = _checked(cert, key)
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._server: HttpServer | None = None
 
-    async def start(self, application: Any) -> None:
-        cert, key = self._tls
-        config = uvicorn.Config(
-            application,
-            http=PatientProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            access_log=False,
-            log_config=None,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=_LAST_WORDS_S,
-            backlog=_BACKLOG,
-            ssl_certfile=cert,
-            ssl_keyfile=key,
-        )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
-        await self._server.accepting.wait()
+    async def start(self, application: Application, *, keepalive_s: float = 15.0) -> None:
+        """`keepalive_s`: after how long without an event a stream gets a comment."""
+        self._server = HttpServer(application, keepalive_s=keepalive_s)
+        await self._server.start(self._socket, self._tls)
 
     async def stop(self) -> None:
         """Stop accepting, let answers that are being written end, close every connection. More than once is allowed."""
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            await self._task
-            self._task = None
+        if self._server is not None:
+            await self._server.stop()
         self._socket.close()
 
 
-def _checked(cert: str | None, key: str | None) -> tuple[str | None, str | None]:
-    if cert and key:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as fault:
-            raise ConfigError(f"cannot use --tls-cert {cert} with --tls-key {key}: {fault}") from fault
-    return cert, key
+def _checked(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if not (cert and key):
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as fault:
+        raise ConfigError(f"cannot use --tls-cert {cert} with --tls-key {key}: {fault}") from fault
+    return context
 
 
 def _bound(address: Address) -> socket.socket:
@@ -99,7 +56,7 @@ def _bound(address: Address) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         # Only a listening socket keeps others off the port for certain.
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as fault:
         listener.close()

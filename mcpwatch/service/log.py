@@ -24,8 +24,6 @@ def set_up(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    # What callers send wrong is in the audit; a line each here would let anybody fill the log.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     log.setLevel(_LEVELS[level.lower()])
 
 

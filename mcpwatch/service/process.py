@@ -119,7 +119,7 @@ class GatewayProcess:
             traffic=lambda: self._traffic.running,
         )
         control = ControlServer(desk, self._feed, self._place.socket)
-        await listener.start(gateway)
+        await listener.start(gateway, keepalive_s=gateway.keepalive_s)
         stack.push_async_callback(listener.stop)
         await control.start()
         stack.push_async_callback(control.stop)

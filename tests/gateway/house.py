@@ -7,6 +7,7 @@ import contextlib
 import io
 import itertools
 import json
+import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from mcpwatch.errors import AuditError
 from mcpwatch.events import CallOutcome, CallRecord, Event
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
+from mcpwatch.gateway.http_front.server import HttpServer
 from mcpwatch.gateway.http_link.link import HttpLink
 from mcpwatch.gateway.link import Link
 from mcpwatch.gateway.ports import Ports
@@ -174,6 +176,19 @@ async def until(condition: Callable[[], Any], what: str = "the condition") -> No
 
 
 @asynccontextmanager
+async def listening(gateway: Gateway) -> AsyncGenerator[int]:
+    """A gateway on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        bound.setblocking(False)
+        server = HttpServer(gateway, keepalive_s=gateway.keepalive_s)
+        await server.start(bound)
+        try:
+            yield bound.getsockname()[1]
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
 async def serving(application: Any) -> AsyncGenerator[int]:
     """An ASGI application behind uvicorn on a free port."""
     config = uvicorn.Config(
@@ -221,7 +236,7 @@ async def house(
         ports = Ports(lambda upstream, grant: engine, journal, events.append, lambda u, g, args: args, clock)
         config = GatewayConfig("test", state_dir, limits=limits or Limits())
         gateway = Gateway(config, links=reached, grants=grants, ports=ports)
-        async with aiohttp.ClientSession() as http, serving(gateway) as port:
+        async with aiohttp.ClientSession() as http, listening(gateway) as port:
             built = House(gateway, up, journal, engine, grants, token, events, port, http, reached)
             built.install(ALLOW if policy is None else policy)
             try:

@@ -18,7 +18,7 @@ from mcpwatch.gateway.settings import GatewayConfig
 from mcpwatch.policy.compiled import compile_policy
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.reader import read_policy
-from tests.gateway.house import HEADERS, call, serving
+from tests.gateway.house import HEADERS, call, listening
 from tests.gateway.recording_upstream import recording
 
 POLICY = b'{"version":"1","default":"deny","tools":{"echo":{"limits":[{"counter":"c","window":"day","max":10}]}}}'
@@ -36,7 +36,7 @@ async def test_a_thousand_concurrent_calls_leave_a_thousand_records_ten_of_them_
     async with recording() as up, aiohttp.ClientSession() as http:
         link = HttpLink("up", up.url)
         gateway = Gateway(GatewayConfig(), links={"up": link}, grants=Grants(None, open_door=True), ports=ports)
-        async with serving(gateway) as port:
+        async with listening(gateway) as port:
 
             async def one(number: int) -> bool:
                 url = f"http://127.0.0.1:{port}/mcp/up"

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from mcpwatch.config import Address
 from mcpwatch.errors import ConfigError
-from mcpwatch.service import patience
+from mcpwatch.gateway.http_front import connection
+from mcpwatch.gateway.http_front.exchange import Exchange, Unreadable
 from mcpwatch.service.listener import Listener
 
 WITHIN_S = 5.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-
-async def hello(scope: dict[str, Any], receive: Any, send: Send) -> None:
+class Hello:
     """The smallest application."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
+
+    def unreadable(self, path: str) -> None:
+        raise AssertionError(path)
+
+    async def __call__(self, ex: Exchange) -> None:
+        await ex.reply(200, [], b"hello")
 
 
 @pytest.fixture
 async def listener() -> AsyncIterator[Listener]:
     listener = Listener(Address("127.0.0.1", 0))
-    await listener.start(hello)
+    await listener.start(Hello())
     yield listener
     await listener.stop()
 
@@ -50,7 +52,7 @@ async def test_a_request_is_answered_and_the_connection_kept(listener: Listener)
 
 async def test_headers_without_end_close_the_connection(listener: Listener) -> None:
     reader, writer = await connected(listener)
-    writer.write(b"GET / HTTP/1.1\r\n" + b"X-A: " + b"a" * (patience.HEADERS_BYTES + 1))
+    writer.write(b"GET / HTTP/1.1\r\n" + b"X-A: " + b"a" * (connection.HEADERS_BYTES + 1))
     assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
     writer.close()
 
@@ -60,7 +62,7 @@ async def test_headers_without_end_close_the_connection(listener: Listener) -> N
 async def test_slow_headers_close_the_connection(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, before: bytes, sent: bytes
 ) -> None:
-    monkeypatch.setattr(patience, "HEADERS_S", 0.1)
+    monkeypatch.setattr(connection, "HEADERS_S", 0.1)
     reader, writer = await connected(listener)
     if before:
         writer.write(before)
@@ -71,7 +73,7 @@ async def test_slow_headers_close_the_connection(
 
 
 async def test_a_connection_that_says_nothing_is_closed(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HEADERS_S", 0.1)
+    monkeypatch.setattr(connection, "HEADERS_S", 0.1)
     reader, writer = await connected(listener)
     assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
     writer.close()
@@ -81,7 +83,7 @@ async def test_the_port_is_taken_at_once_and_free_after_the_stop() -> None:
     first = Listener(Address("127.0.0.1", 0))
     with pytest.raises(ConfigError, match=str(first.port)):
         Listener(Address("127.0.0.1", first.port))
-    await first.start(hello)
+    await first.start(Hello())
     await first.stop()
     await first.stop()
     second = Listener(Address("127.0.0.1", first.port))
@@ -103,21 +105,26 @@ async def test_ipv6_works_where_the_machine_has_it() -> None:
     await listener.stop()
 
 
-class Recording:
+class Recording(Hello):
     """An application that answers with the headers it saw, and is told of what is not HTTP."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.seen: list[bytes] = []
+        self.broken = 0
 
     def unreadable(self, path: str) -> None:
         self.told.append(path)
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
-        while (await receive()).get("more_body"):
-            pass
-        self.seen = [name for name, _ in scope["headers"]]
-        await hello(scope, receive, send)
+    async def __call__(self, ex: Exchange) -> None:
+        try:
+            await ex.body(2**20, WITHIN_S)
+        except Unreadable:
+            self.broken += 1
+            await ex.reply(400, [])
+            return
+        self.seen = [name for name, _ in ex.headers]
+        await super().__call__(ex)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The front: who may come in, with what, and how long it may take. Raw ASGI; every refusal is recorded once.
+"""The front: who may come in, with what, and how long it may take. Every refusal is recorded once.
 
 Sources: MCP transports (status codes, Origin), RFC 9110, RFC 6750 (bearer tokens).
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from mcpwatch.gateway.book import MALFORMED, Book
 from mcpwatch.gateway.core import Core
-from mcpwatch.gateway.exchange import Exchange, Receive, Scope, Send, TooLarge
 from mcpwatch.gateway.grants import Grant, Grants
+from mcpwatch.gateway.http_front.exchange import Exchange, TooLarge, Unreadable
 from mcpwatch.gateway.link import Headers
 from mcpwatch.gateway.relay import Relay
 from mcpwatch.gateway.replies import error
@@ -21,14 +21,13 @@ from mcpwatch.gateway.wire import INVALID_REQUEST
 
 _MCP = "/mcp/"
 _VERBS = ("POST", "GET", "DELETE")
-_LINGER_S = 2.0
 _JSON_TYPE = (b"content-type", b"application/json")
 _ACCEPTED = ("application/json", "text/event-stream", "application/*", "text/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer instead of service. `rule` is what the audit says; `close`: the body may not be read whole."""
+    """An answer instead of service. `rule` is what the audit says; `close`: with the connection."""
 
     status: int
     rule: str
@@ -53,6 +52,7 @@ _BAD_VERB = Refusal(405, "(verb)", "Only POST, GET and DELETE are served", heade
 _BAD_TYPE = Refusal(415, "(content type)", "Content-Type must be application/json, not compressed", close=True)
 _BAD_ACCEPT = Refusal(406, "(accept)", "Accept must name application/json and text/event-stream", close=True)
 _TOO_LARGE = Refusal(413, "(too large)", "The message is too large", close=True)
+_UNREADABLE = Refusal(400, MALFORMED, "The request is not HTTP", close=True)
 _UNFINISHED = Refusal(408, "(unfinished)", "The message did not arrive whole in time", close=True)
 
 
@@ -68,18 +68,16 @@ class Front:
         self._forms: dict[tuple[bytes | None, ...], Refusal | None] = {}
         self._guesses = Throttle()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = scope["headers"]
-        ex = Exchange(headers, receive, send, self._core.config.limits.keepalive_ms / 1000)
-        path: str = scope["path"]
+    async def __call__(self, ex: Exchange) -> None:
+        headers, path = ex.headers, ex.path
         upstream = path.removeprefix(_MCP) if path.startswith(_MCP) else ""
         fields = dict(headers)
-        refusal = _repeated(headers, fields) or self._check_addresses(scope, fields)
+        refusal = _repeated(headers, fields) or self._check_addresses(ex.port, fields)
         if refusal is None and upstream:
             grant = self._grants.find(_token(fields))
-            refusal = self._check_grant(grant, upstream) or self._check_form(scope["method"], fields)
+            refusal = self._check_grant(grant, upstream) or self._check_form(ex.verb, fields)
             if refusal is None and grant is not None:
-                await self._serve(ex, scope["method"], upstream, grant)
+                await self._serve(ex, upstream, grant)
                 return
             await self._refuse(ex, upstream, "" if grant is None else grant.label, refusal or _NO_TOKEN)
         elif refusal is not None:
@@ -93,12 +91,12 @@ class Front:
         if path.startswith(_MCP) and upstream in self._core.links:
             await self._book.reject(upstream, "", MALFORMED, "The request is not HTTP")
 
-    async def _serve(self, ex: Exchange, verb: str, upstream: str, grant: Grant) -> None:
-        if verb == "POST":
+    async def _serve(self, ex: Exchange, upstream: str, grant: Grant) -> None:
+        if ex.verb == "POST":
             body = await self._body(ex, upstream, grant)
             if body is not None:
                 await self._relay.post(ex, upstream, grant, body)
-        elif verb == "GET":
+        elif ex.verb == "GET":
             await self._relay.get(ex, upstream, grant)
         else:
             await self._relay.delete(ex, upstream, grant)
@@ -112,15 +110,16 @@ class Front:
                 return body
         except TooLarge:
             refusal = _TOO_LARGE
+        except Unreadable:
+            refusal = _UNREADABLE
         except TimeoutError:
             pass
         await self._refuse(ex, upstream, grant.label, refusal)
         return None
 
-    def _check_addresses(self, scope: Scope, fields: Fields) -> Refusal | None:
+    def _check_addresses(self, port: int, fields: Fields) -> Refusal | None:
         """Only names of this gateway: a web page that had its own name point here is none. Source: MCP transports."""
-        server = scope.get("server")
-        allowed = self._allowed(server[1] if server and server[1] else 0)
+        allowed = self._allowed(port)
         host = fields.get(b"host")
         if host is None or (host.lower() not in allowed and not self._core.config.any_host):
             return _BAD_HOST
@@ -166,10 +165,8 @@ class Front:
         if refusal is _NO_TOKEN:
             await self._guesses.slow_down()
         body = error(None, INVALID_REQUEST, refusal.text)
-        if refusal.close:
-            await ex.reply_unread(refusal.status, [_JSON_TYPE], body, _LINGER_S)
-        else:
-            await ex.reply(refusal.status, [_JSON_TYPE, *refusal.headers], body)
+        ex.keep = ex.keep and not refusal.close
+        await ex.reply(refusal.status, [_JSON_TYPE, *refusal.headers], body)
 
     async def _other(self, ex: Exchange, path: str) -> None:
         if path == "/healthz":

@@ -1,0 +1,58 @@
+"""Serves one application on one bound socket, from `start` to `stop`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+from mcpwatch.gateway.http_front.connection import Application, Connection
+
+LAST_WORDS_S = 2.0
+BACKLOG = 2048
+
+
+class HttpServer:
+    """`keepalive_s`: after how long without an event a stream gets a comment."""
+
+    def __init__(self, application: Application, *, keepalive_s: float = 15.0) -> None:
+        self._application = application
+        self._keepalive_s = keepalive_s
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Accept on a socket that listens already."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, sock=listening, backlog=BACKLOG, ssl=tls)
+
+    async def stop(self) -> None:
+        """Stop accepting, let answers that are being written end, close every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for connection in list(self._connections):
+            connection.finish()
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._none_left.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+
+    def began(self, connection: Connection) -> None:
+        """For a connection that was accepted."""
+        self._connections.add(connection)
+        self._none_left.clear()
+
+    def ended(self, connection: Connection) -> None:
+        """For a connection that is closed."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none_left.set()
+
+    def _connected(self) -> Connection:
+        return Connection(self._application, self._keepalive_s, self)
