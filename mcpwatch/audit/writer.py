@@ -109,13 +109,17 @@ class Writer:
                     (fault, batch), self._trouble = self._trouble, None
                     # A lock of another program is waited for, in a thread.
                     await (self._commit(batch) if batch and is_busy(fault) else self._fail(fault, batch))
+                elif self._pending and self._quick:
+                    self._resting = True
+                    self._flush_now()
+                    self._resting = False
                 elif self._pending:
                     await self._commit(self._batch())
                 elif self._due:
                     self._due = False
                     await self._tidy()
                 else:
-                    self._resting = self._store is not None and self._store.quick
+                    self._resting = self._quick
                     await self._wake.wait()
                     self._resting = False
         finally:
@@ -123,6 +127,10 @@ class Writer:
             self._closing, self._resting = True, False
             self._refuse(AuditError("the audit is closed"), self._trouble[1] if self._trouble else ())
             await self._finish()
+
+    @property
+    def _quick(self) -> bool:
+        return self._store is not None and self._store.quick
 
     def _batch(self) -> list[Waiting]:
         return [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
