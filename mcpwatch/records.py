@@ -88,14 +88,6 @@ def counter_from_json(data: Mapping[str, Any]) -> CounterState:
     )
 
 
-def _step_json(step: Step) -> dict[str, Any]:
-    return {"step": step.step, "rule": step.rule, "result": step.result, "detail": step.detail}
-
-
-def _charge_json(charge: Charge) -> list[Any]:
-    return [*charge.key, charge.amount, charge.at_ms]
-
-
 def charge_from_json(data: list[Any]) -> Charge:
     """`[counter, scope value, window in ms, amount, at in ms]`, as an audit row keeps it."""
     name, value, window_ms, amount, at_ms = data
@@ -162,8 +154,11 @@ def record_to_json(record: CallRecord) -> dict[str, Any]:
         "message": record.message,
         "would_deny": record.would_deny,
         "counters": [counter_json(state) for state in record.counters],
-        "charges": [_charge_json(charge) for charge in record.charges],
-        "steps": [_step_json(step) for step in record.steps],
+        "charges": [[*charge.key, charge.amount, charge.at_ms] for charge in record.charges],
+        "steps": [
+            {"step": step.step, "rule": step.rule, "result": step.result, "detail": step.detail}
+            for step in record.steps
+        ],
         "held_ms": record.held_ms,
         "approved_by": record.approved_by,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Protocol
@@ -37,7 +38,7 @@ class Flight:
 
     __slots__ = (
         "_close", "_deadline", "_exposed", "_line", "_loop", "_task", "_timer", "_watcher",
-        "cancelling", "grant", "held", "passive", "timeout_s", "tool", "why",
+        "cancelling", "closed", "grant", "held", "opened_s", "passive", "timeout_s", "tool", "why",
     )  # fmt: skip
 
     def __init__(self, line: Line, close: Callable[[Flight], None], *, grant: str, tool: str, timeout_s: float) -> None:
@@ -52,12 +53,13 @@ class Flight:
         self.grant = grant
         self.tool = tool
         self.held = False
-        self.cancelling = False
+        self.cancelling = self.closed = False
         self.why: Why | None = None
         self.timeout_s = timeout_s
         self.passive = timeout_s == 0
-        self._deadline = self._loop.time() + timeout_s
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(_QUICK_S, self._slow)
+        self.opened_s = self._loop.time()
+        self._deadline = self.opened_s + timeout_s
+        self._timer: asyncio.TimerHandle | None = None
 
     def end(self, why: Why) -> None:
         """Have the request ended as soon as it can be; the first reason counts."""
@@ -85,6 +87,7 @@ class Flight:
 
     def close(self) -> None:
         """The request is answered."""
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -106,7 +109,8 @@ class Flight:
             self._task.uncancel()
             raise GivenUp(self.why) from None
 
-    def _slow(self) -> None:
+    def watch(self) -> None:
+        """It takes its time: notice when it takes too long, and when the caller goes away."""
         self._watcher = self._loop.create_task(self._watch())
         self._arm("timeout")
 
@@ -134,6 +138,7 @@ class Flights:
     def __init__(self) -> None:
         self._active: set[Flight] = set()
         self._passive: set[Flight] = set()
+        self._young: deque[Flight] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -144,6 +149,9 @@ class Flights:
         """Begin one in the current task. `timeout_s` 0: it merely listens, for as long as it likes."""
         flight = Flight(line, self._closed, grant=grant, tool=tool, timeout_s=timeout_s)
         (self._passive if flight.passive else self._active).add(flight)
+        if not self._young:
+            asyncio.get_running_loop().call_later(_QUICK_S, self._look)
+        self._young.append(flight)
         if not flight.passive:
             self._idle.clear()
         return flight
@@ -163,6 +171,17 @@ class Flights:
     async def idle(self) -> None:
         """Return when no request waits for its answer."""
         await self._idle.wait()
+
+    def _look(self) -> None:
+        """One timer for all: nearly every request is answered before it would need one of its own."""
+        loop, young = asyncio.get_running_loop(), self._young
+        before_s = loop.time() - _QUICK_S
+        while young and (young[0].closed or young[0].opened_s <= before_s):
+            flight = young.popleft()
+            if not flight.closed:
+                flight.watch()
+        if young:
+            loop.call_later(_QUICK_S, self._look)
 
     def _closed(self, flight: Flight) -> None:
         self._active.discard(flight)

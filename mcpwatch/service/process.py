@@ -40,6 +40,9 @@ DRAIN_S = 5.0
 INVALID_POLICY = 3
 _DAY_MS = 86_400_000
 _AGAIN_S = 1.0
+_GARBAGE = 20_000
+"""Objects made until the youngest are looked through: a call makes some fifty that need no looking after."""
+
 _FIRST_S = 3.0
 """How long `ready` waits for the tool lists, so that the first calls are judged knowing the schemas."""
 
@@ -133,6 +136,7 @@ class GatewayProcess:
             # What is there now stays: looking through it again and again would only delay calls.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(_GARBAGE)
             self._say_ready(endpoints)
             await self._end.wait()
             log.info("stopping: calls in flight get up to %.0f s", DRAIN_S)
