@@ -1,8 +1,8 @@
 """One connection of a caller: requests are read on llhttp and answered one after the other.
 
 A general server (uvicorn, measured with an application that only answers) costs three times as much on each call, half
-of it for sending head and body of an answer apart. What can be asked of this one is what MCP needs: no upgrades, no
-compression, no files. It is strict where readers differ: two lengths, length and chunks, folded headers are no HTTP,
+of it for sending head and body of an answer apart. What can be asked of this one is what MCP needs: no other protocols,
+no compression, no files. It is strict where readers differ: two lengths, length and chunks, folded headers are no HTTP,
 trailers are no headers, and a connection whose request was not read to its end is not used again.
 
 Sources: RFC 9112, RFC 9110 10.1.1 (Expect).
@@ -31,6 +31,7 @@ STALL_S = 60.0
 """How long a caller may take nothing of what was written for it."""
 
 _WAITING_MOST = 64
+_OFFERS = (b"connection", b"upgrade", b"http2-settings")
 _NOT_HTTP = b"The request is not HTTP"
 _BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
@@ -97,20 +98,35 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request is answered as if it had not asked; what follows it may be of another protocol.
-            self._deaf = self._last = True
-        except httptools.HttpParserError:
-            if not self._deaf:
-                self._unreadable()
-        if self._in_headers and not self._deaf:
+        self._feed(data)
+        if self._in_headers and not self._deaf:  # most arrive in one piece, so that this costs them nothing
             self._seen_bytes += len(data)
             if self._seen_bytes > HEADERS_BYTES:
                 self._transport.abort()
         if self._waiting:
             self._transport.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._deaf:
+                self._unreadable()
+
+    def _stay(self, rest: bytes) -> None:
+        """Another protocol was offered (Java's client offers h2c with its first POST): read on as if it were not.
+
+        llhttp reads no body then, so that the request is read anew without the offer. Source: RFC 9110 7.8.
+        """
+        verb = self._parser.get_method()
+        if verb == b"CONNECT":
+            self._unreadable()
+            return
+        kept = [b"%b: %b" % field for field in self._headers if field[0] not in _OFFERS]
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([b"%b %b HTTP/1.1" % (verb, self._url), *kept, b"", rest]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self._deaf = True
@@ -180,8 +196,10 @@ class Connection(asyncio.Protocol):
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_headers = False
         parser = self._parser
+        if parser.should_upgrade():
+            return
+        self._in_headers = False
         ex = Exchange(
             self,
             parser.get_method().decode("latin-1"),

@@ -13,12 +13,12 @@ BACKLOG = 2048
 
 
 class HttpServer:
-    """`keepalive_s`: after how long without an event a stream gets a comment."""
+    """`keepalive_s`: after how long without an event a stream gets a comment. `connections`: those that are open."""
 
     def __init__(self, application: Application, *, keepalive_s: float = 15.0) -> None:
         self._application = application
         self._keepalive_s = keepalive_s
-        self._connections: set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -34,24 +34,24 @@ class HttpServer:
             return
         self._server.close()
         self._server = None
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.finish()
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._none_left.wait()
         except TimeoutError:
-            for connection in list(self._connections):
+            for connection in list(self.connections):
                 connection.abort()
 
     def began(self, connection: Connection) -> None:
         """For a connection that was accepted."""
-        self._connections.add(connection)
+        self.connections.add(connection)
         self._none_left.clear()
 
     def ended(self, connection: Connection) -> None:
         """For a connection that is closed."""
-        self._connections.discard(connection)
-        if not self._connections:
+        self.connections.discard(connection)
+        if not self.connections:
             self._none_left.set()
 
     def _connected(self) -> Connection:
