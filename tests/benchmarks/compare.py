@@ -1,8 +1,9 @@
 """Direct, nginx and mcpwatch in turn on one machine, as ratios: `python -m tests.benchmarks.compare [--calls N]`.
 
-Everything of mcpwatch is on: token, policy with rules and limits, counters, durable audit. CPU is that of the
-process under test and its children, per call; the load and the upstream are not in it. nginx is left out where it
-is not installed.
+Everything of mcpwatch is on: token, policy with rules and limits, counters, durable audit, a console attached. CPU is
+that of the process under test and its children, per call; the load, the upstream and the console are not in it. nginx
+is left out where it is not installed. Rows: `mcpwatch` lets the calls pass, `refused` answers them itself; at last an
+open loop of 1,000 calls a second.
 """
 
 from __future__ import annotations
@@ -103,16 +104,22 @@ def wait_for(port: int) -> None:
 
 
 def start_gateway(stack: ExitStack, folder: Path, upstream: int) -> tuple[str, int, int, str]:
-    """Start mcpwatch in front of the upstream; its path, port, pid and token."""
+    """Start mcpwatch in front of the upstream, with a console; its path, port, pid and token."""
     policy = folder / "policy.json"
     policy.write_text(json.dumps(POLICY))
+    shut = folder / "shut.json"
+    shut.write_text(json.dumps({**POLICY, "tools": {}}))
     command = [sys.executable, "-m", "mcpwatch", "serve", "--state-dir", str(folder / "state")]
-    command += ["--upstream", f"echo=http://127.0.0.1:{upstream}/mcp", "--policy", str(policy)]
+    command += ["--upstream", f"echo=http://127.0.0.1:{upstream}/mcp", "--policy", f"echo={policy}"]
+    command += ["--upstream", f"shut=http://127.0.0.1:{upstream}/mcp", "--policy", f"shut={shut}"]
     command += ["--listen", "127.0.0.1:0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     stack.enter_context(ended(process))
     assert process.stdout
-    url: str = json.loads(process.stdout.readline())["endpoints"]["echo"]
+    ready = json.loads(process.stdout.readline())
+    watcher = [sys.executable, "-m", "tests.benchmarks.watcher", ready["control"]]
+    stack.enter_context(ended(subprocess.Popen(watcher, text=True)))
+    url: str = ready["endpoints"]["echo"]
     port = int(url.split(":")[2].split("/")[0])
     connect = [sys.executable, "-m", "mcpwatch", "connect", "--state-dir", str(folder / "state"), "--json"]
     told = json.loads(subprocess.run([*connect, "claude"], capture_output=True, text=True, check=True).stdout)
@@ -127,23 +134,37 @@ async def measure(calls: int, sessions: tuple[int, ...]) -> None:
         nginx = start_nginx(stack, folder, upstream) if shutil.which("nginx") else None
         path, port, pid, token = start_gateway(stack, folder, upstream)
         trusted = {**PLAIN, "Authorization": f"Bearer {token}"}
+        proxied = [
+            ("direct", upstream, "/mcp", list[int]()),
+            *([("nginx", nginx[0], "/mcp", tree(nginx[1]))] if nginx else []),
+        ]
         for count in sessions:
-            results = [await run("direct", upstream, "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=[])]
-            if nginx:
-                pids = tree(nginx[1])
-                results.append(
-                    await run("nginx", nginx[0], "/mcp", headers=PLAIN, sessions=count, calls=calls, pids=pids)
-                )
+            results = [await run(n, p, w, headers=PLAIN, sessions=count, calls=calls, pids=c) for n, p, w, c in proxied]
             pids = tree(pid)
             await run("warm", port, path, headers=trusted, sessions=count, calls=count * 20, pids=pids)
             results.append(await run("mcpwatch", port, path, headers=trusted, sessions=count, calls=calls, pids=pids))
-            show(count, results, rss_mb(pids))
+            results.append(
+                await run(
+                    "refused", port, "/mcp/shut", headers=trusted, sessions=count, calls=calls, pids=pids,
+                    marker=b"POLICY DENIED",
+                )
+            )  # fmt: skip
+            show(f"{count} sessions", results, rss_mb(pids))
+        targets = [*proxied, ("mcpwatch", port, path, tree(pid))]
+        results = [
+            await run(
+                n, p, w, headers=trusted if n == "mcpwatch" else PLAIN, sessions=64, calls=min(calls, 8_000), pids=c,
+                per_s=1_000,
+            )
+            for n, p, w, c in targets
+        ]  # fmt: skip
+        show("open loop, 1,000 calls a second", results, rss_mb(tree(pid)))
 
 
-def show(sessions: int, results: list[Result], rss: float) -> None:
+def show(title: str, results: list[Result], rss: float) -> None:
     """Print one table; ratios are to nginx where it ran."""
     nginx = next((r for r in results if r.name == "nginx"), None)
-    print(f"\n{sessions} sessions, 64 B echo; mcpwatch RSS {rss:.0f} MB")
+    print(f"\n{title}, 64 B echo; mcpwatch RSS {rss:.0f} MB")
     print(f"{'target':10} {'calls/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'x nginx':>8} {'failed':>7}")
     for r in results:
         ratio = f"{r.cpu_us / nginx.cpu_us:.1f}" if nginx and nginx.cpu_us and r.cpu_us else "-"

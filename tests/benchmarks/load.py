@@ -1,4 +1,8 @@
-"""A closed-loop load of `tools/call` over keep-alive connections, and what it cost the processes under test."""
+"""A load of `tools/call` over keep-alive connections, and what it cost the processes under test.
+
+Closed loop: each connection calls again as soon as it is answered. Open loop: calls are due at fixed times whatever the
+answers, and their latency counts from then.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +41,14 @@ class Result:
 
 
 class Caller(asyncio.Protocol):
-    """One connection that sends the next call as soon as the last is answered."""
+    """One connection that sends the next call when the last is answered and, with `pace_s`, not before it is due."""
 
-    def __init__(self, head: bytes, done: asyncio.Future[None], calls: int, marker: bytes) -> None:
+    def __init__(
+        self, head: bytes, done: asyncio.Future[None], calls: int, marker: bytes, pace_s: float, offset_s: float
+    ) -> None:
         self.head, self.done, self.left, self.marker = head, done, calls, marker
+        self.pace_s, self.offset_s = pace_s, offset_s
+        self.loop = asyncio.get_running_loop()
         self.latencies_ms: list[float] = []
         self.failures = 0
         self.answer = bytearray()
@@ -48,6 +56,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        self.due = time.perf_counter() + self.offset_s
         self._next()
 
     def _next(self) -> None:
@@ -55,8 +64,17 @@ class Caller(asyncio.Protocol):
             self.transport.close()
             return
         self.left -= 1
+        if self.pace_s:
+            self.due += self.pace_s
+            self.loop.call_later(max(0.0, self.due - time.perf_counter()), self._send, self.due)
+        else:
+            self._send(time.perf_counter())
+
+    def _send(self, began: float) -> None:
+        # uvloop's timers have whole milliseconds: a call that goes out early counts from then.
+        began = min(began, time.perf_counter())
         body = CALL % (self.left, b"y" * 64)
-        self.started = time.perf_counter()
+        self.started = began
         self.transport.write(self.head % len(body) + body)
 
     def data_received(self, data: bytes) -> None:
@@ -88,17 +106,19 @@ async def run(
     calls: int,
     pids: list[int],
     marker: bytes = b"xxxx",
+    per_s: float = 0,
 ) -> Result:
-    """Drive `calls` over `sessions` connections; `marker` is what every good answer contains."""
+    """Drive `calls` over `sessions` connections, open loop with `per_s`; `marker` is in every good answer."""
     loop = asyncio.get_running_loop()
     lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *(f"{k}: {v}" for k, v in headers.items())]
     head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode() + b"%d\r\n\r\n"
     before, begun = cpu_s(pids), time.perf_counter()
     callers: list[Caller] = []
     waits: list[asyncio.Future[None]] = []
-    for _ in range(sessions):
+    for number in range(sessions):
         wait: asyncio.Future[None] = loop.create_future()
-        caller = Caller(head, wait, calls // sessions, marker)
+        pace_s = sessions / per_s if per_s else 0.0
+        caller = Caller(head, wait, calls // sessions, marker, pace_s, number / per_s if per_s else 0.0)
         callers.append(caller)
         waits.append(wait)
         await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)
