@@ -30,7 +30,7 @@ BUSY_MS = 2000
 _AGAIN_S = 0.01
 
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
-LOG_KEPT_BYTES = 1 << 20
+LOG_KEPT_BYTES = 64 << 20
 """To what the write-ahead log is cut once it was moved into the file."""
 
 NO_CHAIN = Head("", 0, 0, START)

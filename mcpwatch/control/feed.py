@@ -16,6 +16,9 @@ from mcpwatch.records import event_to_json
 KEPT = 5_000
 """Events waiting for one console; older ones are dropped."""
 
+SLICE = 50
+"""Events encoded in one go: about a millisecond, for which calls wait."""
+
 
 class _Line:
     """One line of NDJSON, encoded when the first console takes it, for all of them."""
@@ -48,7 +51,10 @@ class Subscription:
         self._waiting.append(item)
         self._arrived.set()
 
-    async def take(self, most: int = 500) -> bytes:
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def take(self, most: int = SLICE) -> bytes:
         """The next lines, at least one; when some were lost, first a `dropped` line with their number."""
         await self._arrived.wait()
         count = min(most, len(self._waiting))

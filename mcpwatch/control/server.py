@@ -22,6 +22,8 @@ from mcpwatch.files import private_dir
 MOST_BYTES = 8 * 1024 * 1024
 _FRAME_S = 0.03
 """Events of one frame travel together: a console draws 15 times a second, a write each would cost callers."""
+_SLICES = 9
+"""Most writes of one frame after the first."""
 _TICK_S = 1.0
 _LAST_S = 1.0
 _LOOK_S = 1.0
@@ -189,6 +191,11 @@ async def _pump(subscription: Subscription, response: web.StreamResponse, reques
         # Nothing is written while nothing happens, so that only a look now and then shows that a console has gone.
         with contextlib.suppress(TimeoutError):
             await response.write(await asyncio.wait_for(subscription.take(), _LOOK_S))
+            for _ in range(_SLICES):
+                if not len(subscription):
+                    break
+                await asyncio.sleep(0)
+                await response.write(await subscription.take())
             await asyncio.sleep(_FRAME_S)
 
 
