@@ -42,8 +42,8 @@ RETRY_S = 1.0
 QUICK_ROWS = 128
 """How many rows are indexed between two commits: about a millisecond."""
 
-LOG_BYTES = 32 << 20
-"""Size of the write-ahead log from which it is moved into the file."""
+LOG_BYTES = 64 << 20
+"""Size of the write-ahead log from which it is moved into the file: commits wait for the end of that, some 20 ms."""
 
 OWED = 10_000
 """Most outcomes and events kept in memory for a log that cannot be written at the moment."""
