@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mcpwatch.policy.values import Charge, CounterState, Json, Problem, Step
@@ -20,7 +20,8 @@ class CallRecord:
     `method` is the MCP method; `tool` is "" for other methods than `tools/call` (then `args` may hold their target,
     e.g. {"uri": …}). `decision` `reject` means refused before policy (malformed, no token); `rule` says why.
     `message` is what the agent was told, "" when allowed. Of a held call the row has `hold`; when the operator has
-    decided, a second row of the same `call_id` has the final decision, `held_ms` and `approved_by`.
+    decided, a second row of the same `call_id` has the final decision, `held_ms` and `approved_by`. `text` is for
+    `rowtext`.
     """
 
     call_id: str
@@ -46,11 +47,15 @@ class CallRecord:
     held_ms: int | None = None
     approved_by: str = ""
     seq: int = 0
+    text: bytes = field(default=b"", init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What became of a forwarded call. `latency_ms` from arrival to answer, `result_bytes` of the answer's body."""
+    """What became of a forwarded call. `latency_ms` from arrival to answer, `result_bytes` of the answer's body.
+
+    `text` is for `rowtext`.
+    """
 
     call_id: str
     at_ms: int
@@ -58,6 +63,7 @@ class CallOutcome:
     latency_ms: float
     result_bytes: int
     error: str = ""
+    text: bytes = field(default=b"", init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,39 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic_core import to_json
-
 from mcpwatch.audit.chain import Entry, Head, head_json
 from mcpwatch.events import CallDecided, CallOutcome, CallRecord, CallSettled, Event, PolicyInstalled
-from mcpwatch.records import event_to_json, outcome_to_json, record_to_json
+from mcpwatch.records import event_to_json
+from mcpwatch.rowtext import decision_text, fields, outcome_text
 
 CALL = "call"
 OUTCOME = "outcome"
 CHAIN = "chain"
 ALARM = "alarm"
 
-DEPTH = 200
-"""Deeper values than this are cut; `to_json` itself gives up at 256."""
-
-
-def fields(values: dict[str, Any]) -> bytes:
-    """JSON without its opening brace. Never raises: what JSON cannot hold (lone surrogates, NaN) is written as text."""
-    try:
-        return to_json(values, inf_nan_mode="strings")[1:]
-    except ValueError:
-        return to_json(_plain(values, DEPTH), inf_nan_mode="strings", fallback=repr)[1:]
-
 
 def call_entry(record: CallRecord, seq: int) -> Entry:
     """The row of a decision; `seq` 0 for a call that has no number yet."""
-    values = record_to_json(record)
-    del values["seq"]
-    return Entry(CALL, fields(values), seq)
+    return Entry(CALL, decision_text(record), seq)
 
 
 def outcome_entry(outcome: CallOutcome, seq: int) -> Entry:
     """The row of an outcome; with `seq` 0 it belongs to no call that is open and changes no record."""
-    return Entry(OUTCOME, fields(outcome_to_json(outcome)), seq)
+    return Entry(OUTCOME, outcome_text(outcome), seq)
 
 
 def event_entry(event: Event) -> Entry:
@@ -77,17 +63,3 @@ def read_json(text: str) -> Any:
 
 def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 4000 else digits
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if depth == 0:
-        return "[too deep]"
-    if isinstance(value, dict):
-        items: list[tuple[Any, Any]] = list(value.items())  # pyright: ignore[reportUnknownArgumentType]
-        return {str(_plain(key, 1)): _plain(item, depth - 1) for key, item in items}
-    if isinstance(value, list | tuple):
-        members: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-        return [_plain(item, depth - 1) for item in members]
-    return value

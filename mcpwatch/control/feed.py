@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from mcpwatch.events import Event
+from mcpwatch.events import CallDecided, CallSettled, Event
 from mcpwatch.records import event_to_json
+from mcpwatch.rowtext import decision_text, outcome_text
 
 KEPT = 5_000
 """Events waiting for one console; older ones are dropped."""
@@ -32,7 +33,7 @@ class _Line:
     def encoded(self) -> bytes:
         if not self._bytes:
             source = self._source
-            self._bytes = line(source if isinstance(source, Mapping) else event_to_json(source))
+            self._bytes = _encoded(source)
         return self._bytes
 
 
@@ -89,6 +90,18 @@ class Feed:
 
     def leave(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
+
+
+def _encoded(source: Event | Mapping[str, Any]) -> bytes:
+    match source:
+        case CallDecided(record):
+            return b'{"type":"call_decided","record":{"seq":%d,%b}\n' % (record.seq, decision_text(record))
+        case CallSettled(outcome):
+            return b'{"type":"call_settled","outcome":{%b}\n' % outcome_text(outcome)
+        case Mapping():
+            return line(source)
+        case _:
+            return line(event_to_json(source))
 
 
 def line(value: Mapping[str, Any]) -> bytes:
