@@ -16,10 +16,10 @@ from contextlib import suppress
 from mcpwatch.gateway.book import Book
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.freeze import EVERYTHING, Freeze
+from mcpwatch.gateway.front import Front
 from mcpwatch.gateway.grants import Grants
 from mcpwatch.gateway.holds import Hold, Holds, Ruling
-from mcpwatch.gateway.http_front.exchange import Exchange
-from mcpwatch.gateway.http_front.front import Front
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.link import Link
 from mcpwatch.gateway.listeners import Listener
 from mcpwatch.gateway.metrics import Metrics

@@ -10,7 +10,7 @@ from mcpwatch.gateway.flights import Flights
 from mcpwatch.gateway.freeze import Freeze
 from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.holds import Holds
-from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.link import Headers, Link, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listeners
 from mcpwatch.gateway.metrics import Metrics

@@ -8,7 +8,7 @@ from mcpwatch.gateway import sse
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.flights import Flight
 from mcpwatch.gateway.headers import SESSION, downward, one
-from mcpwatch.gateway.http_front.exchange import JSON_TYPE, Exchange
+from mcpwatch.gateway.http_server.exchange import JSON_TYPE, Exchange
 from mcpwatch.gateway.link import Answer, Headers, SseEvent
 from mcpwatch.gateway.listfilter import LIST_METHODS, filter_answer
 from mcpwatch.gateway.names import SERVER_METHODS

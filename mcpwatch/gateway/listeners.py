@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcpwatch.gateway import sse
-from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.wire import MessageId, encode
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Json

@@ -7,7 +7,7 @@ import logging
 from mcpwatch.gateway.book import MALFORMED, Book
 from mcpwatch.gateway.core import Inbound
 from mcpwatch.gateway.grants import Grant
-from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.replies import error
 from mcpwatch.gateway.wire import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Message, WireError
 

@@ -15,7 +15,7 @@ from mcpwatch.gateway.deliver import Delivery
 from mcpwatch.gateway.flights import Flight, GivenUp
 from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.headers import SESSION, check_routing, is_modern, one, upward
-from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.judging import Judging, wanted_resources
 from mcpwatch.gateway.link import Answer, Headers, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listener

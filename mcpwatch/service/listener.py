@@ -8,8 +8,8 @@ import ssl
 
 from mcpwatch.config import Address
 from mcpwatch.errors import ConfigError
-from mcpwatch.gateway.http_front.connection import Application
-from mcpwatch.gateway.http_front.server import BACKLOG, HttpServer
+from mcpwatch.gateway.http_server.connection import Application
+from mcpwatch.gateway.http_server.server import BACKLOG, HttpServer
 
 
 class Listener:

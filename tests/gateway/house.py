@@ -22,8 +22,8 @@ from mcpwatch.errors import AuditError
 from mcpwatch.events import CallOutcome, CallRecord, Event
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
-from mcpwatch.gateway.http_front.server import HttpServer
 from mcpwatch.gateway.http_link.link import HttpLink
+from mcpwatch.gateway.http_server.server import HttpServer
 from mcpwatch.gateway.link import Link
 from mcpwatch.gateway.ports import Ports
 from mcpwatch.gateway.settings import GatewayConfig, Limits

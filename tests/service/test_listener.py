@@ -10,8 +10,8 @@ import pytest
 
 from mcpwatch.config import Address
 from mcpwatch.errors import ConfigError
-from mcpwatch.gateway.http_front import connection
-from mcpwatch.gateway.http_front.exchange import Exchange, Unreadable
+from mcpwatch.gateway.http_server import connection
+from mcpwatch.gateway.http_server.exchange import Exchange, Unreadable
 from mcpwatch.service.listener import Listener
 
 WITHIN_S = 5.0

@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 
-from mcpwatch.gateway.http_front import connection
-from mcpwatch.gateway.http_front.exchange import Exchange, TooLarge, Unreadable
-from mcpwatch.gateway.http_front.server import HttpServer
+from mcpwatch.gateway.http_server import connection
+from mcpwatch.gateway.http_server.exchange import Exchange, TooLarge, Unreadable
+from mcpwatch.gateway.http_server.server import HttpServer
 from tests.gateway.house import until
 
 WITHIN_S = 5.0

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 
-from mcpwatch.gateway.http_front.connection import Application, Connection
+from mcpwatch.gateway.http_server.connection import Application, Connection
 
 LAST_WORDS_S = 2.0
 BACKLOG = 2048

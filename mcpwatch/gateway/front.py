@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mcpwatch.gateway.book import MALFORMED, Book
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.grants import Grant, Grants
-from mcpwatch.gateway.http_front.exchange import Exchange, TooLarge, Unreadable
+from mcpwatch.gateway.http_server.exchange import Exchange, TooLarge, Unreadable
 from mcpwatch.gateway.link import Headers
 from mcpwatch.gateway.relay import Relay
 from mcpwatch.gateway.replies import error

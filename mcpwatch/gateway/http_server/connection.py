@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from mcpwatch.gateway.http_front.exchange import Exchange
+from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.link import Headers
 
 HEADERS_S = 15.0
