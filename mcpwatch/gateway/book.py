@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import time
 
 from mcpwatch.errors import AuditError
 from mcpwatch.events import CallDecided, CallOutcome, CallRecord, CallSettled, OutcomeKind
@@ -65,7 +65,7 @@ class Book:
 
     async def settle(self, call_id: str, kind: OutcomeKind, arrived: float, size: int, error: str = "") -> None:
         """Commit an outcome. Raises AuditError: then the answer may not be released."""
-        latency_ms = round((asyncio.get_running_loop().time() - arrived) * 1000, 3)
+        latency_ms = round((time.monotonic() - arrived) * 1000, 3)
         outcome = CallOutcome(call_id, self._ports.now_ms(), kind, latency_ms, size, error)
         await self._ports.journal.settle(outcome)
         self._core.metrics.settled(kind, latency_ms)

@@ -27,7 +27,7 @@ _OWN_HEADERS: Headers = [(b"accept", b"application/json, text/event-stream")]
 
 @dataclass(slots=True)
 class Inbound:
-    """One message of a caller, past every check that comes before policy. `arrived` is the event loop's time."""
+    """One message of a caller, past every check that comes before policy. `arrived` is `time.monotonic`."""
 
     ex: Exchange
     upstream: str

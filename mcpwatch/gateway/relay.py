@@ -5,7 +5,7 @@ Judged is the body, never the headers; forwarded is the judged message, never th
 
 from __future__ import annotations
 
-import asyncio
+import time
 from contextlib import suppress
 
 from mcpwatch.gateway.book import Book
@@ -55,7 +55,7 @@ class Relay:
 
     async def post(self, ex: Exchange, upstream: str, grant: Grant, raw: bytes) -> None:
         """Answer a POST."""
-        arrived = asyncio.get_running_loop().time()
+        arrived = time.monotonic()
         message: Message | None = None
         try:
             message = parse_message(raw, self._core.config.limits)
