@@ -40,6 +40,7 @@ class UpstreamLogin:
         self._rest_until = 0.0
         self._unsaved = False
         self._news = False
+        self._over = False
 
     def header(self) -> bytes:
         # No look at the file here: a new login is noticed within a second, and by the first call that is refused.
@@ -95,9 +96,14 @@ class UpstreamLogin:
         return "refuses its login (HTTP 401)", again
 
     async def keep(self) -> bool:
-        """What is to be done now and then; whether somebody else has changed the login since the last time."""
+        """What is to be done now and then; whether the upstream is worth a question.
+
+        It is when somebody else has changed the login, and when that is over: else nobody would know until a call came.
+        """
         self.look()
-        news, self._news = self._news, False
+        over = self._login is not None and self._login.is_over(now_ms()) and not self._login.renews
+        news, self._news = self._news or (over and not self._over), False
+        self._over = over
         if self._login is not None and self._unsaved:
             self._unsaved = not await asyncio.to_thread(self._save, self._login)
         if self._login is not None and self._header and self._login.is_due(now_ms()):
@@ -143,7 +149,7 @@ class UpstreamLogin:
         if self._login is not None and self._login.ended:
             log.warning("the login of %s cannot be renewed (%s): %s", self.name, self._login.ended, self.refusal()[1])
         else:
-            log.info("the login of %s was renewed", self.name)
+            log.debug("the login of %s was renewed", self.name)
 
     def _save(self, login: Login) -> bool:
         """Whether what was only in memory is on disk, or not needed any more."""

@@ -194,6 +194,15 @@ async def test_a_change_from_outside_is_news_and_an_own_renewal_is_none(tmp_path
         assert (login.header(), login.wanted) == (b"", True)
 
 
+async def test_the_end_of_a_login_is_news_once(tmp_path: Path) -> None:
+    store = LoginStore(tmp_path / "logins")
+    store.write("gh", Login(SPEC.url, "https://up/token", "client", "old", issued_at_ms=1, expires_at_ms=2))
+    login = begun(store)
+    assert [await login.keep() for _ in range(3)] == [True, False, False]
+    store.write("gh", Login(SPEC.url, "https://up/token", "client", "new"))
+    assert [await login.keep() for _ in range(2)] == [True, False]
+
+
 def test_upstreams_with_credentials_of_their_own_or_none_have_no_login(tmp_path: Path) -> None:
     logins = Logins(LoginStore(tmp_path), (), lambda name: None)
     assert logins.of(UpstreamSpec("x", "stdio", command=("cat",))) is None
