@@ -54,6 +54,11 @@ class Place:
     def last_choice(self) -> Path:
         return self.folder / "last.json"
 
+    @property
+    def logins(self) -> Path:
+        """The operator's logins at upstreams, one file each."""
+        return self.folder / "logins"
+
     def arguments(self) -> list[str]:
         """The options that lead another mcpwatch command to the same gateway; [] for the default one."""
         chosen = [] if self.instance == "default" else ["--instance", self.instance]

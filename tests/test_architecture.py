@@ -30,6 +30,11 @@ def test_the_policy_room_loads_no_loop_no_screen_no_database_and_no_protocol() -
     assert loaded.isdisjoint({"textual", "mcp", "aiosqlite", "sqlite3", "asyncio", "aiohttp", "logging"})
 
 
+def test_the_serving_process_loads_neither_the_sdk_nor_the_screen() -> None:
+    loaded = loaded_by("import mcpwatch.service.run")
+    assert loaded.isdisjoint({"mcp", "mcp_types", "httpx2", "textual"})
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["policy", "--help"], ["audit", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(f"from mcpwatch.cli.main import main\nassert main({arguments!r}) == 0")

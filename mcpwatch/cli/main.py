@@ -30,7 +30,7 @@ _COMMANDS = {
     "policy": ("policy", "Check, explain, test and change policy files."),
     "audit": ("audit", "Read, export and verify the record of calls."),
     "grant": ("grant", "Who may call: tokens and their names."),
-    "upstream": ("upstream", "The servers behind the gateway: list, doctor, install."),
+    "upstream": ("upstream", "The servers behind the gateway: list, doctor, login."),
     "connect": ("connect", "The ready-made line that connects a client."),
     "wrap": ("wrap", "Put the gateway in front of the servers of a client's file."),
     "unwrap": ("wrap", "Undo wrap."),
@@ -99,8 +99,9 @@ def _said(fault: BaseException) -> int:
         return USAGE
     if isinstance(fault, ConfigError):
         say_fault(fault.message, fault.remedy)
-        absent = any(kind.__name__ == "NotThere" for kind in type(fault).__mro__)
-        return NO_UPSTREAM if absent else USAGE
+        # By name: loading their modules for this alone would take a second.
+        upstream = any(kind.__name__ in ("NotThere", "LoginFailed") for kind in type(fault).__mro__)
+        return NO_UPSTREAM if upstream else USAGE
     if isinstance(fault, PolicyError):
         from mcpwatch.cli.problems import say_problems
 

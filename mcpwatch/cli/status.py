@@ -104,6 +104,8 @@ def _upstreams(now: dict[str, Any]) -> Iterable[str]:
         yield f"upstream {name}: {state.get('state', '?')}"
         if state.get("error"):
             yield f"  {state['error']}"
+        if state.get("remedy"):
+            yield f"  {state['remedy']}"
         yield f"  {url}"
 
 

@@ -12,7 +12,7 @@ from mcpwatch.gateway.deliver import Delivery
 from mcpwatch.gateway.flights import Flight, GivenUp, Why
 from mcpwatch.gateway.freeze import RULE as FROZEN
 from mcpwatch.gateway.judging import Judging, Verdict
-from mcpwatch.gateway.link import UpstreamError
+from mcpwatch.gateway.link import LoginNeeded, UpstreamError
 from mcpwatch.gateway.replies import Denial, denied, denied_method, error
 from mcpwatch.gateway.settling import Settler, Tasks
 from mcpwatch.gateway.waiting import Waiting
@@ -159,10 +159,18 @@ async def answer_unreachable(inbound: Inbound, fault: UpstreamError) -> None:
     """Tell the caller that the upstream did not answer. Its own words may hold secrets and stay with the operator."""
     what = "The request may have been carried out" if fault.sent else "The request was not sent"
     text = f'Upstream "{inbound.upstream}" is not available. {what}.'
+    if isinstance(fault, LoginNeeded):
+        text = login_text(inbound.upstream, fault)
     if inbound.message.kind == "request":
         await inbound.ex.message(error(inbound.message.id, INTERNAL_ERROR, text))
     else:
         await inbound.ex.message(error(None, INTERNAL_ERROR, text), 502)
+
+
+def login_text(upstream: str, fault: LoginNeeded) -> str:
+    """What a caller is told of a login that only the operator can give."""
+    remedy = f" Only its operator can help: {fault.remedy.rstrip('.')}." if fault.remedy else ""
+    return f'Upstream "{upstream}" {fault.error}.{remedy} The request was not carried out.'
 
 
 async def answer_given_up(inbound: Inbound, why: Why, call_timeout_ms: int) -> None:
@@ -191,4 +199,4 @@ def cancel_upstream(core: Core, inbound: Inbound) -> None:
         core.tell_upstream(inbound.session, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
 
-__all__ = ["Calls", "answer_given_up", "answer_unreachable", "cancel_upstream"]
+__all__ = ["Calls", "answer_given_up", "answer_unreachable", "cancel_upstream", "login_text"]

@@ -25,6 +25,10 @@ class UpstreamError(Exception):
         self.sent = sent
 
 
+class LoginNeeded(UpstreamError):
+    """The upstream lets the operator's credentials not in: nothing was carried out. No word of it is the upstream's."""
+
+
 @dataclass(frozen=True, slots=True)
 class SseEvent:
     """One server-sent event. `raw` as on the wire, with its blank line; `data` None for comments and `retry:`."""

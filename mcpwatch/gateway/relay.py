@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from mcpwatch.gateway.book import Book
-from mcpwatch.gateway.calls import Calls, answer_given_up, answer_unreachable, cancel_upstream
+from mcpwatch.gateway.calls import Calls, answer_given_up, answer_unreachable, cancel_upstream, login_text
 from mcpwatch.gateway.core import Core, Inbound
 from mcpwatch.gateway.deliver import Delivery
 from mcpwatch.gateway.flights import Flight, GivenUp
@@ -17,7 +17,7 @@ from mcpwatch.gateway.grants import Grant
 from mcpwatch.gateway.headers import SESSION, check_routing, is_modern, one, upward
 from mcpwatch.gateway.http_server.exchange import Exchange
 from mcpwatch.gateway.judging import Judging, wanted_resources
-from mcpwatch.gateway.link import Answer, Headers, Request, UpstreamError
+from mcpwatch.gateway.link import Answer, Headers, LoginNeeded, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listener
 from mcpwatch.gateway.names import CALL, CLIENT_METHODS, is_lookalike
 from mcpwatch.gateway.rejections import UNKNOWN_SESSION, Rejections
@@ -91,8 +91,8 @@ class Relay:
                 self._core.listeners.add(listener)
             await self._delivery(ex, upstream, grant, session).run(answer, flight)
             await ex.end()
-        except UpstreamError:
-            await self._unreachable(ex, upstream)
+        except UpstreamError as fault:
+            await self._unreachable(ex, upstream, fault)
         except GivenUp:
             await ex.end() if ex.started else await ex.reply(503, [])
         finally:
@@ -115,8 +115,8 @@ class Relay:
             if session is not None and answer.status != 405:
                 self._core.sessions.drop(session)
             await self._delivery(ex, upstream, grant, None).run(answer, flight)
-        except UpstreamError:
-            await self._unreachable(ex, upstream)
+        except UpstreamError as fault:
+            await self._unreachable(ex, upstream, fault)
         except GivenUp:
             if not ex.started:
                 await ex.reply(504, [])
@@ -263,11 +263,13 @@ class Relay:
             self._core, ex, engine, upstream, grant.label, session=session, message_id=message_id, method=method
         )
 
-    async def _unreachable(self, ex: Exchange, upstream: str) -> None:
+    async def _unreachable(self, ex: Exchange, upstream: str, fault: UpstreamError) -> None:
         if ex.started:
             await ex.end()
             return
-        await ex.message(error(None, INTERNAL_ERROR, f'Upstream "{upstream}" is not available'), 502)
+        needs_login = isinstance(fault, LoginNeeded)
+        text = login_text(upstream, fault) if needs_login else f'Upstream "{upstream}" is not available'
+        await ex.message(error(None, INTERNAL_ERROR, text), 502)
 
     def _timeout_s(self) -> float:
         return self._core.config.limits.call_timeout_ms / 1000

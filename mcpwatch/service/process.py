@@ -31,9 +31,11 @@ from mcpwatch.service.grantwatch import GrantWatch
 from mcpwatch.service.links import link_to
 from mcpwatch.service.listener import Listener
 from mcpwatch.service.log import log
+from mcpwatch.service.logins import Logins
 from mcpwatch.service.policies import Policies
 from mcpwatch.service.traffic import Traffic
 from mcpwatch.service.upstreams import Upstreams
+from mcpwatch.upstreams.logins.store import LoginStore
 from mcpwatch.upstreams.spec import UpstreamSpec
 
 DRAIN_S = 5.0
@@ -65,6 +67,8 @@ class GatewayProcess:
         self._again = asyncio.Event()
         self._traffic = Traffic()
         self._upstreams = Upstreams(specs, self._feed.publish, now_ms)
+        store = LoginStore(self._place.logins)
+        self._logins = Logins(store, self._place.arguments(), self._upstreams.ask_again)
         self._grants = Grants(None)
         self._gateway: Gateway | None = None
 
@@ -89,6 +93,7 @@ class GatewayProcess:
                 return INVALID_POLICY
             watcher = GrantWatch(self._grants, policies)
             self._gateway = self._build_gateway(listener.port, policies, watcher, audit)
+            stack.push_async_callback(self._logins.close)
             stack.push_async_callback(self._upstreams.stop)
             if not await self._start_upstreams():
                 return 0
@@ -172,7 +177,7 @@ class GatewayProcess:
     def _build_gateway(self, port: int, policies: Policies, watcher: GrantWatch, audit: AuditLog) -> Gateway:
         options = self._options
         for spec in self._upstreams.specs.values():
-            self._upstreams.links[spec.name] = link_to(spec, self._upstreams.told)
+            self._upstreams.links[spec.name] = link_to(spec, self._upstreams.told, self._logins.of(spec))
         config = GatewayConfig(
             instance=self._place.instance,
             state_dir=self._place.folder,
@@ -227,6 +232,7 @@ class GatewayProcess:
         helpers: dict[str, _Helper] = {
             "policy watch": policies.follow,
             "grant watch": watcher.keep,
+            "login watch": self._logins.follow,
             "counter tick": control.tick,
             "reload": reloads,
             "traffic": self._traffic.watch,

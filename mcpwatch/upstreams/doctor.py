@@ -5,16 +5,21 @@ Names of variables are shown, their values never, whatever the server writes.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcpwatch.errors import ConfigError
 from mcpwatch.upstreams.environment import scrub
 from mcpwatch.upstreams.handshake import Greeting, ProbeFailed
+from mcpwatch.upstreams.logins.record import Login
+from mcpwatch.upstreams.logins.renewal import NotRenewed, Unsaved, renew
+from mcpwatch.upstreams.logins.standing import standing, standing_json
+from mcpwatch.upstreams.logins.store import LoginStore
 from mcpwatch.upstreams.presets import PRESETS, resolve
 from mcpwatch.upstreams.probe_http import probe_http
 from mcpwatch.upstreams.probe_stdio import probe_stdio
@@ -40,6 +45,7 @@ class Report:
     error: str = ""
     remedy: str = ""
     duration_ms: int = 0
+    login: Login | None = None
 
     @property
     def ok(self) -> bool:
@@ -59,6 +65,7 @@ class Report:
             "error": self.error,
             "remedy": self.remedy,
             "duration_ms": self.duration_ms,
+            "login": standing_json(self.login, _now_ms()) if self.login else None,
         }
 
     def lines(self) -> list[str]:
@@ -67,6 +74,7 @@ class Report:
         said += _row("starts as", self.how) + _row("server", self.server) + _row("protocol", self.protocol)
         if self.ok:
             said += _row("tools", f"{len(self.tools)} in {self.duration_ms / 1000:.1f} s")
+        said += _row("login", standing(self.login, _now_ms()) if self.login else "")
         said += _row("sees", " ".join(self.env_names))
         said += [line for need in self.needs for line in _row("needs", need)] if not self.ok else []
         return said + _row("error", self.error) + _row("remedy", self.remedy)
@@ -89,6 +97,7 @@ async def doctor(
     extra_args: Sequence[str] = (),
     python: str = sys.executable,
     timeout_s: float = TIMEOUT_S,
+    logins: LoginStore | None = None,
 ) -> Report:
     """Examine what `--upstream NAME` would start. `version` is told to the server as the doctor's own.
 
@@ -103,11 +112,22 @@ async def doctor(
         if key not in PRESETS:
             raise
         return Report(key, 4, needs=PRESETS[key].needs, error=error.message, remedy=error.remedy)
-    return await examine(spec, version=version, timeout_s=timeout_s)
+    return await examine(spec, version=version, timeout_s=timeout_s, logins=logins)
 
 
-async def examine(spec: UpstreamSpec, *, version: str, timeout_s: float = TIMEOUT_S) -> Report:
-    """Start or reach the server of `spec`, ask for its tools, end it."""
+async def examine(
+    spec: UpstreamSpec, *, version: str, timeout_s: float = TIMEOUT_S, logins: LoginStore | None = None
+) -> Report:
+    """Start or reach the server of `spec`, with the operator's login there if any, ask for its tools, end it."""
+    login = None if logins is None or spec.kind != "http" else await asyncio.to_thread(_login, spec, logins)
+    report = await _examine(_with(spec, login), version, timeout_s)
+    if spec.kind == "http" and "HTTP status 401" in report.error:
+        log_in = f"Log in to it: mcpwatch upstream login {spec.name}"
+        report = replace(report, remedy="Check its Authorization header." if _has_authorization(spec) else log_in)
+    return replace(report, login=login)
+
+
+async def _examine(spec: UpstreamSpec, version: str, timeout_s: float) -> Report:
     began = time.monotonic()
     how = _how(spec)
     needs = PRESETS[spec.preset].needs if spec.preset else ()
@@ -119,6 +139,32 @@ async def examine(spec: UpstreamSpec, *, version: str, timeout_s: float = TIMEOU
         return Report(spec.name, 4, how, env_names=spec.env_names, needs=needs, error=error, remedy=remedy)
     took_ms = round((time.monotonic() - began) * 1000)
     return _healthy(spec, how, needs, found, took_ms)
+
+
+def _login(spec: UpstreamSpec, logins: LoginStore) -> Login | None:
+    """The login that the gateway would use, renewed when it is over."""
+    try:
+        login = logins.read(spec.name)
+        if login is None or not login.belongs_to(spec.url):
+            return None
+        over = login.is_over(_now_ms()) and login.renews
+        return renew(logins, spec.name, login.access_token, _now_ms) if over else login
+    except (ConfigError, NotRenewed, Unsaved):
+        return None
+
+
+def _with(spec: UpstreamSpec, login: Login | None) -> UpstreamSpec:
+    if login is None or _has_authorization(spec):
+        return spec
+    return replace(spec, headers={**spec.headers, "Authorization": f"Bearer {login.access_token}"})
+
+
+def _has_authorization(spec: UpstreamSpec) -> bool:
+    return any(name.lower() == "authorization" for name in spec.headers)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _how(spec: UpstreamSpec) -> str:
@@ -140,4 +186,5 @@ def _diagnosis(spec: UpstreamSpec, failure: ProbeFailed) -> tuple[str, str]:
         remedy = (
             "Check that the URL is the server's MCP endpoint." if spec.kind == "http" else "Run it by hand to see more."
         )
-    return scrub(error, spec.env), scrub(remedy, spec.env)
+    hidden = spec.env | spec.headers | {name: value.rpartition(" ")[2] for name, value in spec.headers.items()}
+    return scrub(scrub(error, spec.headers), hidden), scrub(remedy, spec.env)

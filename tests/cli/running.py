@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import selectors
@@ -148,6 +149,12 @@ class Client:
         self.greeting = self.ask("initialize", opening)
         self.headers["MCP-Protocol-Version"] = "2025-06-18"
         self.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def twin(self, first_id: int) -> Client:
+        """Another caller on the same session, whose ids begin elsewhere."""
+        other = copy.copy(self)
+        other.headers, other._id = dict(self.headers), first_id
+        return other
 
     def ask(self, method: str, params: Object) -> Object:
         """One request; returns the whole answer."""

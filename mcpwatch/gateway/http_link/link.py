@@ -13,8 +13,9 @@ from mcpwatch.errors import ConfigError
 from mcpwatch.gateway import sse
 from mcpwatch.gateway.headers import one
 from mcpwatch.gateway.http_link.client import Broken, NotSent, Pool, Response, Target
+from mcpwatch.gateway.http_link.credentials import AUTHORIZATION, Credentials, Entrance
 from mcpwatch.gateway.http_link.own import list_tools
-from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
+from mcpwatch.gateway.link import Answer, Headers, LoginNeeded, Request, SseEvent, UpstreamError
 from mcpwatch.gateway.settings import Limits
 from mcpwatch.policy.values import Json
 
@@ -24,6 +25,10 @@ OnChange = Callable[[str, str, str], None]
 _REMEDY = "Check that the server runs and that the URL is right."
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FIXED: Headers = [(b"accept-encoding", b"identity")]
+_NOT_LET_IN = (401, 403)
+_OURS = frozenset(
+    ["host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding", "mcp-session-id"]
+)
 
 
 def _tell_nobody(state: str, error: str, remedy: str) -> None:
@@ -33,6 +38,7 @@ def _tell_nobody(state: str, error: str, remedy: str) -> None:
 class HttpLink:
     """`headers` are what the operator configured for this upstream; they replace the caller's of the same name.
 
+    `credentials` are the operator's login there; a configured Authorization comes before it.
     Raises ConfigError when `url` or a header cannot be one.
     """
 
@@ -42,6 +48,7 @@ class HttpLink:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        credentials: Credentials | None = None,
         on_change: OnChange = _tell_nobody,
         limits: Limits | None = None,
     ) -> None:
@@ -51,22 +58,31 @@ class HttpLink:
         except ValueError as fault:
             raise ConfigError(f"upstream {name}: {fault}") from None
         self._own = _own_headers(name, headers or {})
-        self._own_names = frozenset(key for key, _ in self._own)
+        self._own_names = frozenset((AUTHORIZATION, *(key for key, _ in self._own)))
+        self._entrance = Entrance(self._own, credentials)
         self._tell = on_change
         self._most = (limits or Limits()).answer_bytes
-        self._state = ""
+        self._state = ("", "")
 
     async def start(self) -> None:
         """Reach the upstream once; any answer of HTTP will do. Raises UpstreamError when there is none."""
         self._told("starting")
-        answer = await self.send(Request("GET", [(b"accept", b"text/event-stream")], b"", None, "", False, ""))
-        await answer.aclose()
+        try:
+            answer = await self.send(Request("GET", [(b"accept", b"text/event-stream")], b"", None, "", False, ""))
+            await answer.aclose()
+        except LoginNeeded:
+            # Told already; the operator can log in while the gateway runs.
+            return
 
     async def send(self, request: Request) -> Answer:
         """Raises UpstreamError; `sent` is False only when no byte of the request can have arrived."""
         try:
-            response = await self._pool.ask(request.verb, self._headers(request), request.body)
-            self._told("ready")
+            headers = self._headers(request)
+            response = await self._pool.ask(request.verb, headers, request.body)
+            if response.status in _NOT_LET_IN:
+                response = await self._knock_again(request, headers, response)
+            else:
+                self._told("ready")
             return await self._answer(response)
         except NotSent as fault:
             error = UpstreamError(str(fault), _REMEDY, sent=False)
@@ -77,12 +93,37 @@ class HttpLink:
 
     async def tools(self) -> list[dict[str, Json]]:
         """The whole tool list, asked on a session of our own. Raises UpstreamError."""
-        return await list_tools(self.send)
+        try:
+            return await list_tools(self.send)
+        except LoginNeeded:
+            raise
+        except UpstreamError as fault:
+            raise UpstreamError(self._entrance.veiled(fault.error), fault.remedy, sent=fault.sent) from None
 
     async def stop(self) -> None:
         """Close every connection that is not in use; those end with their requests."""
         self._pool.close()
         self._told("stopped")
+
+    async def _knock_again(self, request: Request, sent: Headers, response: Response) -> Response:
+        """The answer after a 401 or 403. Raises LoginNeeded where the operator's credentials do not let in."""
+        try:
+            response = await self._entrance.again(
+                sent, response, lambda: self._pool.ask(request.verb, self._headers(request), request.body)
+            )
+        except BaseException:
+            response.end()
+            raise
+        fault = self._entrance.fault(response)
+        if fault is None:
+            self._told("ready")
+        else:
+            self._told("failed", fault.error, fault.remedy)
+            if self._entrance.is_operators:
+                response.end()
+                raise fault
+        response.headers = self._entrance.without_challenge(response.headers)
+        return response
 
     async def _answer(self, response: Response) -> Answer:
         status, headers = response.status, response.headers
@@ -123,6 +164,7 @@ class HttpLink:
 
     def _headers(self, request: Request) -> Headers:
         headers = [header for header in request.headers if header[0] not in self._own_names] + _FIXED + self._own
+        headers += self._entrance.header()
         if request.body:
             headers.append((b"content-type", b"application/json"))
         if request.session:
@@ -130,8 +172,8 @@ class HttpLink:
         return headers
 
     def _told(self, state: str, error: str = "", remedy: str = "") -> None:
-        if state != self._state:
-            self._state = state
+        if (state, error) != self._state:
+            self._state = (state, error)
             self._tell(state, error, remedy)
 
 
@@ -140,10 +182,11 @@ def _broken(fault: Broken) -> UpstreamError:
 
 
 def _own_headers(name: str, headers: Mapping[str, str]) -> Headers:
-    """Raises ConfigError; the value is not repeated, it may be a secret."""
+    """Without those that belong to each request. Raises ConfigError; the value is not repeated, it may be a secret."""
     own: Headers = []
     for key, value in headers.items():
         if not _FIELD_NAME.match(key) or not value.isprintable():
             raise ConfigError(f"upstream {name}: the header {key!r} cannot be sent", "Give it a printable value.")
-        own.append((key.lower().encode(), value.strip().encode()))
+        if key.lower() not in _OURS:
+            own.append((key.lower().encode(), value.strip().encode()))
     return own

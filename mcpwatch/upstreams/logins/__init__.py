@@ -1,0 +1,1 @@
+"""The operator's own logins at OAuth-protected upstreams."""
