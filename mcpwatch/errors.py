@@ -12,5 +12,9 @@ class ConfigError(Exception):
         self.remedy = remedy
 
 
+class CountersError(Exception):
+    """Shared counters gave no answer; a call that reached a limit is refused. The text says why, for the operator."""
+
+
 class AuditError(Exception):
     """The audit cannot be written or read; a call that needed it is refused. The text says why, for the operator."""
