@@ -1,1 +1,1 @@
-"""Counters that several gateways share, in Redis: the only room that knows it. What a limit means is `policy`'s business."""
+"""Counters that several gateways share, in Redis. The only room that knows it; what a limit means is the policy's."""

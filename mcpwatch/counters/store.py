@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -52,7 +52,7 @@ class RedisCounters:
         now_ms: Callable[[], int] | None = None,
     ) -> RedisCounters:
         """Raises CountersError when it cannot be reached or does not let us count. For the rest see `Line`."""
-        redis = Redis.from_url(place.url, retry=Retry(NoBackoff(), 0), **client_options(place))
+        redis = cast(Any, Redis).from_url(place.url, retry=Retry(NoBackoff(), 0), **client_options(place))
 
         def told(state: str, error: str) -> None:
             on_state(state, place.hide(error))

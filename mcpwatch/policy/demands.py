@@ -105,7 +105,11 @@ class Pending:
             return self._refuse(INTERNAL, f"the evaluation failed ({type(error).__name__})", denied_by(INTERNAL))
         return decision
 
-    def unanswered(self, reason: str = "their counters were not asked") -> Decision:
+    def unasked(self) -> Decision:
+        """What stands until the counters have been asked, so that a call which nobody asks them for is refused."""
+        return Decision("deny", COUNTERS, "the counters were not asked", _TRY_LATER, self._case.policy.digest)
+
+    def unanswered(self, reason: str) -> Decision:
         """The decision without an answer: only limits that observe let the call pass, uncounted and with a note."""
         if any(not demand.observing for demand in self.demands):
             return self._refuse(COUNTERS, reason, _TRY_LATER)
