@@ -77,7 +77,7 @@ class RedisCounters:
 
     def of(self, upstream: str) -> UpstreamCounters:
         """The counters of one upstream: gateways that call an upstream by the same name share them."""
-        return UpstreamCounters(self._redis, self._line, upstream)
+        return UpstreamCounters(self._redis, self._line, upstream, self.shown)
 
     async def forgets(self) -> str:
         """How this Redis throws data away when its memory is full, "" when it does not or does not say."""
@@ -97,10 +97,11 @@ class RedisCounters:
 class UpstreamCounters:
     """Implements `policy.demands.SharedCounters`. All engines of one upstream use the same one."""
 
-    def __init__(self, redis: Any, line: Line, upstream: str) -> None:
+    def __init__(self, redis: Any, line: Line, upstream: str, shown: str) -> None:
         self._redis = redis
         self._line = line
         self._upstream = upstream
+        self._shown = shown
         self._sliding: frozenset[tuple[str, int]] = frozenset()
 
     def watch(self, sliding: Iterable[tuple[str, int]]) -> None:
@@ -108,7 +109,10 @@ class UpstreamCounters:
 
     async def ask(self, demands: tuple[Demand, ...], counted: tuple[Charge, ...] = ()) -> Answer:
         question = charge_question(self._upstream, demands, self._sliding, counted)
-        return (await self._line.ask(question)).answer
+        try:
+            return (await self._line.ask(question)).answer
+        except CountersError as fault:
+            raise CountersError(f"no answer of the counters in {self._shown}: {fault}") from None
 
     def refund(self, charges: Iterable[Charge]) -> None:
         """Whatever was charged stays so when Redis does not answer: too much is counted rather than too little."""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 MEMORY: Final = "memory:"
 _PACKAGE: Final = "redis>=6,<9"
+_NEEDED: Final = (
+    "Check the address and the password. Redis 5 or newer is needed, with the right to run scripts and to read and "
+    "write mcpwatch:*"
+)
 _OURS: Final = ("NOAUTH", "NOPERM", "WRONGPASS", "ERR ", "invalid username", "invalid password", "AUTH")
 """How faults begin that no waiting helps against."""
 
@@ -104,6 +108,8 @@ class SharedCounters:
         return {"store": state.store, "state": state.state, "error": state.error or None, "emptied_at": emptied}
 
     def _changed(self, state: str, error: str) -> None:
+        if self._store is None:
+            return
         what = f": {error}; calls that reach a limit are refused" if error else ""
         (log.info if state == "ok" else log.error)("counters in %s %s%s", self.shown, state, what)
         self._publish(self._event(state, error))
@@ -120,7 +126,5 @@ class SharedCounters:
 def _cannot_start(shown: str, error: str) -> Exception:
     text = f"cannot keep counters in {shown}: {error}"
     if error.startswith(_OURS):
-        return ConfigError(
-            text, "Redis 5 or newer is needed, and the right to run scripts and read and write mcpwatch:*"
-        )
+        return ConfigError(text, _NEEDED)
     return UpstreamError(text, "Start that Redis, or leave --counters out: then each gateway counts for itself.")

@@ -71,6 +71,8 @@ class Both:
     async def again(self, call: ToolCall, counted: tuple[Charge, ...]) -> None:
         """A retry of a call that was counted before: judged as if it were new, counted no second time."""
         self.story.append(f"{self._clock.now_ms} again {call} {counted}")
+        if not isinstance(self.redis.begin(call), Pending):
+            return  # no limit is reached, so that Redis is not asked, and memory gives back what it took
         self.memory.refund(counted)
         expected = self.memory.admit(call, self._clock.now_ms)
         self.memory.refund(expected.charges)
