@@ -13,7 +13,14 @@ class ConfigError(Exception):
 
 
 class CountersError(Exception):
-    """Shared counters gave no answer; a call that reached a limit is refused. The text says why, for the operator."""
+    """Shared counters gave no answer; a call that reached a limit is refused. The text says why, for the operator.
+
+    `refused`: they were reached and said no, which waiting does not help against.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class AuditError(Exception):

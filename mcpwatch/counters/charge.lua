@@ -80,7 +80,8 @@ end
 -- Ledgers ------------------------------------------------------------------------------------------------------------
 
 local function entry(member)
-  local at, total = string.match(member, "^(-?%d+)|(.+)$")
+  local at, total = string.match(member, "^(-?%d+)|(%d+%.?%d*)$")
+  if not at then error("somebody else has written to a counter of mcpwatch") end
   return tonumber(at), total
 end
 
@@ -109,8 +110,12 @@ end
 local function shift(key, from, amount, change)
   for _, member in ipairs(redis.call("ZRANGEBYSCORE", key, whole(from), "+inf")) do
     local at, total = entry(member)
-    redis.call("ZREM", key, member)
-    put(key, at, change(total, amount))
+    local changed = change(total, amount)
+    if changed ~= total then
+      -- In this order, for a set that is empty in between is gone, and with it when it expires.
+      put(key, at, changed)
+      redis.call("ZREM", key, member)
+    end
   end
 end
 
@@ -271,13 +276,14 @@ if status == "fits" and not ask.look then
       if redis.call("EXISTS", ask.counters[demand.counter].windows) == 0 then fresh = fresh + 1 end
     end
   end
-  if fresh > 0 then
-    redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", whole(now))
-    if redis.call("ZCARD", KEYS[2]) + fresh > MOST_COUNTERS then status, order = "crowded", {} end
+  if fresh > 0 and redis.call("ZCOUNT", KEYS[2], "(" .. whole(now), "+inf") + fresh > MOST_COUNTERS then
+    status, order = "crowded", {}
   end
   for _, counter in ipairs(order) do
     charge(ask.counters[counter], amounts[counter], now)
   end
+  -- After the first charge: a Redis without memory only refuses what a script writes first.
+  if fresh > 0 then redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", whole(now)) end
   if ask.restore then
     for _, counter in ipairs(order) do uncharge(ask.counters[counter], amounts[counter], now) end
   end

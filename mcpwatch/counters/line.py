@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import secrets
 from collections import deque
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from mcpwatch.counters.script import (
     SHA,
@@ -40,11 +41,8 @@ PROBE_S: Final = 0.5
 QUIET_S: Final = 1.0
 """Without calls for this long, the connection is tried, so that the first call does not find it broken."""
 
-_OF_ALL: Final = (
-    "OOM", "READONLY", "LOADING", "MISCONF", "NOAUTH", "NOPERM", "WRONGPASS", "MASTERDOWN", "CLUSTERDOWN", "MOVED",
-    "BUSY", "NOREPLICAS", "ERR unknown command",
-)  # fmt: skip
-"""Beginnings of Redis's words for what refuses every question, not only this one."""
+_OF_ONE: Final = ("WRONGTYPE", "somebody else has written")
+"""Words of faults that lie in the counters of one question; all others refuse every question."""
 
 
 @dataclass(slots=True)
@@ -75,7 +73,8 @@ class Line:
         self._on_lost = on_lost
         self._now_ms = now_ms
         self._token = secrets.token_hex(8)
-        self._epochs: dict[str, str] = {}
+        self._numbers = itertools.count()
+        self._epoch = ""
         self._ahead_ms: float | None = None
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -138,7 +137,7 @@ class Line:
             self._refuse("the gateway is stopping", batch)
             raise
         except Exception as fault:  # whatever it is, nobody may go on without an answer
-            await self._fail(_words(fault), batch)
+            await self._fail(_words(fault), batch, refused=isinstance(fault, ResponseError | AuthenticationError))
             return
         self._heard_at = self._loop.time()
         faults = [self._deliver(waiting, answer) for waiting, answer in zip(batch, answers, strict=True)]
@@ -167,7 +166,8 @@ class Line:
         return cast("list[object]", await pipeline.execute(raise_on_error=False))
 
     def _ask_of(self, waiting: _Waiting) -> str:
-        told = waiting.question.ask | {"token": self._token}
+        # Never the same one: should this question find Redis emptied, its own mark shows that.
+        told = waiting.question.ask | {"token": f"{self._token}-{next(self._numbers)}"}
         if self._now_ms is not None:
             told["now"] = self._now_ms()
         elif self._ahead_ms is not None:
@@ -178,15 +178,15 @@ class Line:
         """Give the answer to whoever waits; what is wrong with all answers, "" when nothing is."""
         if isinstance(raw, Exception):
             text = _words(raw)
-            _end(waiting, CountersError(text))
-            return text if str(raw).startswith(_OF_ALL) else ""
+            _end(waiting, CountersError(text, refused=True))
+            return "" if any(words in text for words in _OF_ONE) else text
         try:
             reply = read_reply(waiting.question, raw)
         except (ValueError, TypeError):
             text = "it answered what no Redis with these counters would"
             _end(waiting, CountersError(text))
             return text
-        self._heard(waiting.question, reply)
+        self._heard(reply)
         if waiting.done.done():
             self._undo(waiting.question, reply)
         elif reply.late:
@@ -201,22 +201,21 @@ class Line:
             charges = charges_of(question.demands, reply.answer.now_ms)
             self.post(refund_question(question.upstream, charges)).add_done_callback(_seen)
 
-    def _heard(self, question: Question, reply: Reply) -> None:
+    def _heard(self, reply: Reply) -> None:
         # At most how far the clock of Redis is ahead of ours, so that deadlines come too early rather than too late.
         self._ahead_ms = reply.answer.now_ms - self._loop.time() * 1000
-        name = question.keys[0]
-        if self._epochs.setdefault(name, reply.epoch) != reply.epoch:
-            self._epochs[name] = reply.epoch
+        before, self._epoch = self._epoch, reply.epoch
+        if before not in ("", reply.epoch):
             self._on_lost()
 
-    async def _fail(self, text: str, batch: Sequence[_Waiting]) -> None:
+    async def _fail(self, text: str, batch: Sequence[_Waiting], *, refused: bool = False) -> None:
         self._tell("failed", text)
-        self._refuse(text, batch)
+        self._refuse(text, batch, refused=refused)
         await self._hang_up()
 
-    def _refuse(self, text: str, batch: Sequence[_Waiting]) -> None:
+    def _refuse(self, text: str, batch: Sequence[_Waiting], *, refused: bool = False) -> None:
         for waiting in (*batch, *self._waiting):
-            _end(waiting, CountersError(text))
+            _end(waiting, CountersError(text, refused=refused))
         self._waiting.clear()
 
     async def _hang_up(self) -> None:

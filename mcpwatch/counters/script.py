@@ -1,7 +1,7 @@
 """The questions that go to Redis and the answers that come back: keys, JSON, and what must be true of a reply.
 
-A key is `mcpwatch:{UPSTREAM}:SHA256:w` (the windows) or `:l` (the log), where the hash is that of name, scope value and
-window, so that no text of an agent becomes part of a key. The braces keep all keys of one upstream on one node.
+A key is `mcpwatch:UPSTREAM:SHA256:w` (the windows) or `:l` (the log), where the hash is that of name, scope value and
+window, so that no text of an agent becomes part of a key. `mcpwatch:epoch` marks the life of all data.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from mcpwatch.policy.values import Charge, CounterKey
 TEXT: Final = files("mcpwatch.counters").joinpath("charge.lua").read_bytes()
 SHA: Final = hashlib.sha1(TEXT, usedforsecurity=False).hexdigest()
 """The name by which Redis knows the script."""
-
-PROBE_OF: Final = ""
-"""The upstream whose epoch a probe writes; none has this name."""
 
 _FIRST_USE: Final = 4
 _STATUSES: Final = frozenset(("fits", "full", "crowded", "late"))
@@ -75,7 +72,7 @@ def refund_question(upstream: str, charges: Sequence[Charge]) -> Question:
 
 def probe_question() -> Question:
     """Write something, to see whether charges could be."""
-    return Question(PROBE_OF, _head(PROBE_OF), {"demands": [], "back": [], "counters": [], "probe": True})
+    return Question("", _head(""), {"demands": [], "back": [], "counters": [], "probe": True})
 
 
 def index_key(upstream: str) -> str:
@@ -159,9 +156,9 @@ def _back(counters: _Counters, charges: Iterable[Charge]) -> list[dict[str, Any]
 @lru_cache(maxsize=4_096)
 def _named(upstream: str, key: CounterKey) -> tuple[str, str]:
     member = json.dumps(key, separators=(",", ":"))
-    return member, f"mcpwatch:{{{upstream}}}:{hashlib.sha256(member.encode()).hexdigest()}"
+    return member, f"mcpwatch:{upstream}:{hashlib.sha256(member.encode()).hexdigest()}"
 
 
 @lru_cache(maxsize=256)
 def _head(upstream: str) -> tuple[str, ...]:
-    return f"mcpwatch:{{{upstream}}}:epoch", f"mcpwatch:{{{upstream}}}:index"
+    return "mcpwatch:epoch", f"mcpwatch:{upstream}:index"

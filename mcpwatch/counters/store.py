@@ -63,7 +63,7 @@ class RedisCounters:
         except BaseException as fault:
             await counters.close()
             if isinstance(fault, CountersError):
-                raise CountersError(place.hide(str(fault))) from None
+                raise CountersError(place.hide(str(fault)), refused=fault.refused) from None
             raise
         return counters
 

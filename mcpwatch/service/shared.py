@@ -26,8 +26,6 @@ _NEEDED: Final = (
     "Check the address and the password. Redis 5 or newer is needed, with the right to run scripts and to read and "
     "write mcpwatch:*"
 )
-_OURS: Final = ("NOAUTH", "NOPERM", "WRONGPASS", "ERR ", "invalid username", "invalid password", "AUTH")
-"""How faults begin that no waiting helps against."""
 
 
 class SharedCounters:
@@ -60,7 +58,7 @@ class SharedCounters:
         try:
             self._store = await RedisCounters.open(place, on_state=self._changed, on_lost=self._lost)
         except CountersError as fault:
-            raise _cannot_start(place.shown, str(fault)) from None
+            raise _cannot_start(place.shown, fault) from None
         log.info("counters in %s", place.shown)
         forgets = await self._store.forgets()
         if forgets:
@@ -123,8 +121,8 @@ class SharedCounters:
         return CountersState(self._now_ms(), state, error, self.shown, self._emptied_at_ms)
 
 
-def _cannot_start(shown: str, error: str) -> Exception:
-    text = f"cannot keep counters in {shown}: {error}"
-    if error.startswith(_OURS):
+def _cannot_start(shown: str, fault: CountersError) -> Exception:
+    text = f"cannot keep counters in {shown}: {fault}"
+    if fault.refused:
         return ConfigError(text, _NEEDED)
     return UpstreamError(text, "Start that Redis, or leave --counters out: then each gateway counts for itself.")
