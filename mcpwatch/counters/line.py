@@ -189,6 +189,9 @@ class Line:
         self._heard(reply)
         if waiting.done.done():
             self._undo(waiting.question, reply)
+        elif reply.late and self._loop.time() < waiting.until - ANSWER_S:
+            # One of the clocks has jumped. It did nothing, and goes again by what the clocks say now.
+            self._waiting.append(waiting)
         elif reply.late:
             _end(waiting, CountersError("it came to the question too late"))
         else:

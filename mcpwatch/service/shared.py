@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MEMORY: Final = "memory:"
 _PACKAGE: Final = "redis>=6,<9"
 _NEEDED: Final = (
-    "Check the address and the password. Redis 5 or newer is needed, with the right to run scripts and to read and "
-    "write mcpwatch:*"
+    "Check the address and the password. Redis 5 or newer is needed, no cluster, with the right to run scripts "
+    "and to read and write mcpwatch:*"
 )
 
 
@@ -43,8 +43,11 @@ class SharedCounters:
 
     async def open(self, options: GatewayOptions) -> None:
         """Raises ConfigError when the address, the package or a right is missing, UpstreamError when nobody answers."""
+        from mcpwatch.counters.place import redis_place
+
+        place = redis_place(options.counters, os.environ)
+        self.shown = place.shown
         try:
-            from mcpwatch.counters.place import redis_place
             from mcpwatch.counters.store import RedisCounters
         except ModuleNotFoundError as fault:
             if fault.name != "redis":
@@ -53,8 +56,6 @@ class SharedCounters:
                 "--counters in Redis needs the Python package redis, which is not installed",
                 f"Install it: {sys.executable} -m pip install '{_PACKAGE}'",
             ) from None
-        place = redis_place(options.counters, os.environ)
-        self.shown = place.shown
         try:
             self._store = await RedisCounters.open(place, on_state=self._changed, on_lost=self._lost)
         except CountersError as fault:

@@ -141,6 +141,18 @@ async def test_a_counter_that_somebody_overwrote_refuses_its_own_calls_only(
     assert (await admit(watched.engine, call(grant="other"))).verdict == "allow"
 
 
+async def test_a_clock_that_jumps_refuses_nobody(watched: Watched) -> None:
+    assert await watched.used() == 1
+    assert watched.store is not None
+    line = watched.store._line  # pyright: ignore[reportPrivateUsage]
+    for hour_ms in (3_600_000, -3_600_000):
+        assert line._ahead_ms is not None  # pyright: ignore[reportPrivateUsage]
+        line._ahead_ms += hour_ms  # pyright: ignore[reportPrivateUsage]
+        await watched.used()
+    assert await watched.used() == 4
+    assert watched.states == []
+
+
 async def test_what_a_caller_did_not_wait_for_is_given_back(watched: Watched) -> None:
     assert await watched.used() == 1
     gone = [asyncio.create_task(watched.used()) for _ in range(5)]
