@@ -173,11 +173,13 @@ end
 
 -- Counters -----------------------------------------------------------------------------------------------------------
 
-local function keep(counter)
+-- Enough when it is done once in a window: whatever is charged in it counts for one window more at most.
+local function keep(counter, at)
   local ttl = 2 * counter.window + MARGIN_MS
   redis.call("PEXPIRE", counter.windows, whole(ttl))
   redis.call("PEXPIRE", counter.log, whole(ttl))
-  return ttl
+  redis.call("ZADD", KEYS[2], whole(at + ttl), counter.name)
+  if redis.call("PTTL", KEYS[2]) < ttl then redis.call("PEXPIRE", KEYS[2], whole(ttl)) end
 end
 
 -- When there is no log yet it is made of the windows: charges count to the end of theirs.
@@ -199,22 +201,23 @@ local function look(counter, sliding, now)
     return since(counter.log, from), (oldest and entry(oldest) or now) + counter.window
   end
   local start = now - now % counter.window
-  local newest = last(counter.windows)
-  return since(counter.windows, start), math.max(start, newest or start) + counter.window
+  local newest, total = last(counter.windows)
+  if not newest or newest < start then return "0", start + counter.window end
+  return minus(total, before(counter.windows, start)), newest + counter.window
 end
 
 local function charge(counter, amount, at)
-  local known = redis.call("EXISTS", counter.windows) == 1
-  local logged = redis.call("EXISTS", counter.log) == 1 or (counter.logged and not known)
-  add(counter.windows, at - at % counter.window, amount)
-  drop_expired(counter.windows, at - at % counter.window)
+  local start, newest = at - at % counter.window, last(counter.windows)
+  local logged = redis.call("EXISTS", counter.log) == 1 or (counter.logged and not newest)
+  add(counter.windows, start, amount)
   if logged then
     add(counter.log, at, amount)
     drop_expired(counter.log, at - counter.window + 1, MOST_ENTRIES)
   end
-  local ttl = keep(counter)
-  redis.call("ZADD", KEYS[2], whole(at + ttl), counter.name)
-  if redis.call("PTTL", KEYS[2]) < ttl then redis.call("PEXPIRE", KEYS[2], whole(ttl)) end
+  if newest ~= start then
+    drop_expired(counter.windows, start)
+    keep(counter, at)
+  end
 end
 
 local function uncharge(counter, amount, at)
