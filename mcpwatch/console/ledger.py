@@ -294,7 +294,12 @@ class Ledger:
     def _counter_store(self, event: Object) -> None:
         state = str(event.get("state") or "ok")
         self.counters_error = "" if state == "ok" else str(event.get("error") or state)
-        self.counters_emptied_ms = moment_ms(event.get("emptied_at_ms") or event.get("emptied_at"))
+        emptied_ms = moment_ms(event.get("emptied_at_ms") or event.get("emptied_at"))
+        if emptied_ms > self.counters_emptied_ms:
+            self.meters.clear()
+            for upstream in self.policies:
+                self._declare(upstream)
+        self.counters_emptied_ms = emptied_ms
 
     def _lost(self, event: Object) -> None:
         self.dropped += int(event.get("count") or 0)
