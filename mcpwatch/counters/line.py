@@ -37,6 +37,7 @@ WAIT_S: Final = 2.0
 ANSWER_S: Final = 0.2
 """What of that is left for the answer's way back: what is begun later does nothing."""
 BATCH: Final = 128
+HANG_UP_S: Final = 0.5
 PROBE_S: Final = 0.5
 QUIET_S: Final = 1.0
 """Without calls for this long, the connection is tried, so that the first call does not find it broken."""
@@ -126,8 +127,13 @@ class Line:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 batch = [waiting for waiting in batch if not waiting.done.done()]
-                if batch:
+                if not batch:
+                    continue
+                try:
                     await self._flush(batch)
+                except Exception as fault:
+                    # A fault of whoever is told of states must leave nobody waiting, nor end this task.
+                    self._refuse(_words(fault), batch)
 
     async def _flush(self, batch: Sequence[_Waiting]) -> None:
         try:
@@ -224,7 +230,9 @@ class Line:
     async def _hang_up(self) -> None:
         """An answer that comes after all must not be taken for that of another question."""
         with contextlib.suppress(Exception):
-            await self._redis.connection_pool.disconnect()
+            # A peer that reads no more can make closing take for ever.
+            async with asyncio.timeout(HANG_UP_S):
+                await self._redis.connection_pool.disconnect()
 
     async def _probe(self) -> None:
         while True:

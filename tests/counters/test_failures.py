@@ -153,6 +153,22 @@ async def test_a_clock_that_jumps_refuses_nobody(watched: Watched) -> None:
     assert watched.states == []
 
 
+async def test_a_listener_that_fails_keeps_nobody_waiting(own_redis: RedisServer) -> None:
+    def fail(state: str, error: str) -> None:
+        raise RuntimeError("nobody listens")
+
+    store = await RedisCounters.open(redis_place(own_redis.url, {}), on_state=fail)
+    engine = Engine(shared=store.of("up"))
+    engine.install(compiled({"t": {"limits": [limit(100)]}}))
+    own_redis.end()
+    with pytest.raises(CountersError):
+        await admit(engine, call())
+    own_redis.start()
+    await until(lambda: store.state == "ok")
+    assert (await admit(engine, call())).verdict == "allow"
+    await store.close()
+
+
 async def test_what_a_caller_did_not_wait_for_is_given_back(watched: Watched) -> None:
     assert await watched.used() == 1
     gone = [asyncio.create_task(watched.used()) for _ in range(5)]
