@@ -190,6 +190,39 @@ async def test_a_limit_that_becomes_sliding_counts_what_its_windows_hold(redis: 
     await store.close()
 
 
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding"])
+async def test_of_many_windows_as_many_are_kept_for_a_clock_that_jumps_back(redis: RedisServer, algorithm: str) -> None:
+    clock = Clock()
+    store = await open_at(redis.url, clock)
+    both, clock.now_ms = Both(store, clock), NOON_MS
+    both.install(compiled({"t": {"limits": [limit(50, algorithm=algorithm, increment=0.5)]}}))
+    for _ in range(150):
+        clock.now_ms += 61_000
+        await both.call(call())
+    for back_ms in (600_000, 1_200_000, 1_800_000, 7_200_000):
+        clock.now_ms -= back_ms
+        for _ in range(3):
+            await both.call(call())
+    await store.close()
+
+
+@pytest.mark.slow
+async def test_of_a_log_that_is_too_long_the_oldest_are_joined(redis: RedisServer) -> None:
+    clock = Clock()
+    store = await open_at(redis.url, clock)
+    both, clock.now_ms = Both(store, clock), NOON_MS
+    watched = limit(10_000, window="day", algorithm="sliding", mode="observe")
+    both.install(compiled({"t": {"limits": [watched]}}))
+    for _ in range(20_001):
+        clock.now_ms += 1
+        both.memory.admit(call(), clock.now_ms)
+        await admit(both.redis, call())
+    await both.call(call())
+    clock.now_ms += 86_400_000 - 15_000
+    await both.call(call())
+    await store.close()
+
+
 async def test_of_an_argument_only_a_hash_is_part_of_a_key(redis: RedisServer) -> None:
     store = await open_at(redis.url)
     hostile = 'x\r\nFLUSHALL\r\n{"}*\u0000\ud800' * 3
