@@ -146,11 +146,6 @@ def check(options: GatewayOptions) -> Address:
         raise ConfigError(f'--durability "{options.durability}" is neither full nor normal')
     if not 0 < options.call_timeout <= 86_400:
         raise ConfigError("--call-timeout must be more than 0 and at most 86400 seconds")
-    if options.counters != "memory:":
-        raise ConfigError(
-            "this version keeps counters in the gateway's memory (restored from the audit at start) and nowhere else",
-            "Leave --counters out, or say --counters memory:",
-        )
     return where
 
 

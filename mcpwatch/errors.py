@@ -12,5 +12,16 @@ class ConfigError(Exception):
         self.remedy = remedy
 
 
+class CountersError(Exception):
+    """Shared counters gave no answer; a call that reached a limit is refused. The text says why, for the operator.
+
+    `refused`: they were reached and said no, which waiting does not help against.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
 class AuditError(Exception):
     """The audit cannot be written or read; a call that needed it is refused. The text says why, for the operator."""

@@ -155,6 +155,21 @@ class AuditState:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CountersState:
+    """Counters that several gateways share, in `store` (an address without password). `state`: ok | failed.
+
+    While it is not ok, calls that reach a limit are refused. `emptied_at_ms`: when they were last found to have begun
+    anew, with all that was counted gone.
+    """
+
+    at_ms: int
+    state: str
+    error: str = ""
+    store: str = ""
+    emptied_at_ms: int | None = None
+
+
 Event = (
     CallDecided
     | CallSettled
@@ -166,4 +181,5 @@ Event = (
     | HoldClosed
     | Frozen
     | AuditState
+    | CountersState
 )

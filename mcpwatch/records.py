@@ -21,6 +21,7 @@ from mcpwatch.events import (
     CallOutcome,
     CallRecord,
     CallSettled,
+    CountersState,
     Event,
     Frozen,
     HoldClosed,
@@ -241,7 +242,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
             return {"type": "call_settled", "outcome": outcome_to_json(outcome)}
         case PolicyInstalled() | PolicyRejected() | UpstreamChanged() | ToolsChanged():
             return _wide(event)
-        case HoldOpened() | HoldClosed() | Frozen() | AuditState():
+        case HoldOpened() | HoldClosed() | Frozen() | AuditState() | CountersState():
             return _flat(event)
 
 
@@ -254,6 +255,7 @@ _TYPES: dict[type[Any], str] = {
     HoldClosed: "hold_closed",
     Frozen: "frozen",
     AuditState: "audit_state",
+    CountersState: "counters_state",
 }
 
 

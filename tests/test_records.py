@@ -14,6 +14,7 @@ from mcpwatch.events import (
     CallOutcome,
     CallRecord,
     CallSettled,
+    CountersState,
     Event,
     Frozen,
     HoldClosed,
@@ -74,6 +75,7 @@ EVENTS: list[Event] = [
     HoldClosed(6, "c-1", "approved", "root"),
     Frozen(7, "grant:alice", True, "root"),
     AuditState(8, "failed", "disk full"),
+    CountersState(9, "failed", "no answer", "redis://h:6379/0", 8),
 ]
 
 

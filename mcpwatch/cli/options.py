@@ -118,7 +118,11 @@ _GATEWAY: tuple[Callable[[Any], Any], ...] = (
     click.option("--listen", metavar="HOST:PORT", help=f"Where agents connect (default {DEFAULT_LISTEN})."),
     click.option("--open", "open", is_flag=True, help="Accept callers without a token (loopback only)."),
     click.option("--durability", metavar="full|normal", help="SQLite's synchronous level (default normal)."),
-    click.option("--counters", metavar="URL", help="Where counters live (default memory:)."),
+    click.option(
+        "--counters", metavar="URL",
+        help="Where counters live: memory: (default), or redis://HOST:PORT/DB, shared by all gateways that name it. "
+        "Its password may be in MCPWATCH_REDIS_PASSWORD.",
+    ),
     click.option(
         "--env", "env", multiple=True, metavar="NAME[=VALUE]",
         help="What else the upstream finds in its environment.",

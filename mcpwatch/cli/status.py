@@ -93,9 +93,19 @@ def _lines(now: dict[str, Any]) -> Iterable[str]:
         yield f"waiting for approval: {hold.get('tool', '')} by {hold.get('grant', '')} ({hold.get('call_id', '')})"
     for scope in now["frozen"]:
         yield f"frozen: {'everything' if scope == '*' else scope}"
+    yield from _counter_store(now.get("counter_store") or {})
     audit = now["audit"]
     fault = f": {audit['error']}" if audit["error"] else ""
     yield f"audit {audit['state']}{fault}, {audit['rows']} rows; consoles attached: {now['consoles']}"
+
+
+def _counter_store(store: dict[str, Any]) -> Iterable[str]:
+    if store.get("store", "memory:") == "memory:":
+        return
+    fault = f": {store['error']}; calls that reach a limit are refused" if store["error"] else ""
+    yield f"counters in {store['store']} {store['state']}{fault}"
+    if store["emptied_at"]:
+        yield f"  emptied at {store['emptied_at']}: every limit has counted from zero since"
 
 
 def _upstreams(now: dict[str, Any]) -> Iterable[str]:

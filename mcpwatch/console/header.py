@@ -14,6 +14,8 @@ from mcpwatch.console.safe import safe, shorten
 from mcpwatch.console.wire import number, table
 from mcpwatch.console.wording import age, amount, latency, rate
 
+_EMPTIED_SHOWN_MS = 600_000
+
 _STATES = {
     "ready": ("●", "$success"),
     "starting": ("◌", "$warning"),
@@ -159,6 +161,10 @@ def _house(ledger: Ledger, host: Host) -> list[Fact]:
     durability = str(audit.get("durability") or "")
     if "rows" in audit:
         facts.append(fact(25, f"audit {amount(number(audit['rows']))}", style="$muted", right=True))
+    store = str(table(state.get("counter_store")).get("store") or "")
+    if "://" in store:
+        kind = safe(store.partition("://")[0], 10)
+        facts.append(fact(27, f"counters {kind}", style="$muted", right=True))
     if durability:
         facts.append(fact(28, f"sync {safe(durability, 10)}", safe(durability, 10), style="$muted", right=True))
     return facts
@@ -214,6 +220,11 @@ def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
                 alarm,
             )
         )
+    if ledger.counters_error:
+        lines.append((f"✗ The counters failed, limited calls are refused: {safe(ledger.counters_error, 300)}", alarm))
+    elif ledger.now_ms - ledger.counters_emptied_ms < _EMPTIED_SHOWN_MS:
+        ago = age(ledger.now_ms - ledger.counters_emptied_ms)
+        lines.append((f"! The counters were emptied {ago} ago: every limit counts from zero since.", warn))
     for view in ledger.policies.values():
         if view.error:
             lines.append((f"✗ {_place_in(view)}  (the last good policy stays in force)", alarm))

@@ -73,6 +73,10 @@ class Ledger:
         """The gateway's last `status`."""
         self.audit_state = "ok"
         self.audit_error = ""
+        self.counters_error = ""
+        """Why shared counters give no answer, "" while they do."""
+        self.counters_emptied_ms = 0
+        """When shared counters were found to have begun anew, 0 for never."""
         self.refused = 0
         self.dropped = 0
         self.unread = 0
@@ -89,6 +93,7 @@ class Ledger:
             "hold_closed": self._hold_closed,
             "frozen": lambda event: self._freeze(str(event["scope"]), event["on"] is True),
             "audit_state": lambda event: self._audit(event["state"], event.get("error", "")),
+            "counters_state": self._counter_store,
             "dropped": self._lost,
             "status": lambda event: self.status(event["status"]),
         }
@@ -266,6 +271,7 @@ class Ledger:
         self.frozen = {str(scope) for scope in items(self.state.get("frozen"))}
         audit = table(self.state.get("audit"))
         self._audit(audit.get("state") or "ok", audit.get("error") or "")
+        self._counter_store(table(self.state.get("counter_store")))
 
     def _restore_holds(self) -> None:
         for hold in tables(self.state.get("holds")):
@@ -284,6 +290,16 @@ class Ledger:
 
     def _audit(self, state: object, error: object) -> None:
         self.audit_state, self.audit_error = str(state), str(error or "")
+
+    def _counter_store(self, event: Object) -> None:
+        state = str(event.get("state") or "ok")
+        self.counters_error = "" if state == "ok" else str(event.get("error") or state)
+        emptied_ms = moment_ms(event.get("emptied_at_ms") or event.get("emptied_at"))
+        if emptied_ms > self.counters_emptied_ms:
+            self.meters.clear()
+            for upstream in self.policies:
+                self._declare(upstream)
+        self.counters_emptied_ms = emptied_ms
 
     def _lost(self, event: Object) -> None:
         self.dropped += int(event.get("count") or 0)

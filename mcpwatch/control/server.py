@@ -66,6 +66,7 @@ class ControlServer:
                 last = None
                 continue
             began = time.perf_counter()
+            await self._ops.refresh()
             now = list(self._ops.counters())
             cost = time.perf_counter() - began
             if now != last:
@@ -89,6 +90,7 @@ class ControlServer:
         return app
 
     async def _status(self, request: web.Request) -> web.Response:
+        await self._ops.refresh()
         return web.json_response(self._ops.status())
 
     async def _connect(self, request: web.Request) -> web.Response:
@@ -102,6 +104,7 @@ class ControlServer:
         assert task is not None
         self._streams.add(task)
         try:
+            await self._ops.refresh()
             await response.write(line({"type": "hello", **await self._ops.hello()}))
             await _pump(subscription, response, request)
         except (ConnectionError, asyncio.CancelledError):

@@ -42,6 +42,8 @@ class Calls:
     async def tool(self, inbound: Inbound, flight: Flight) -> None:
         """Answer one `tools/call`, whatever its id."""
         verdict = self._judging.tool(inbound)
+        if verdict.pending is not None:
+            await self._judging.charge(verdict, verdict.pending)
         tool = verdict.call.tool
         record = self._book.row(inbound, verdict.call.caller, tool, verdict.call.args, verdict.decision)
         if verdict.approved_by:

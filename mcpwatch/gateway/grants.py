@@ -37,7 +37,7 @@ class Grant:
 
 
 class Grants:
-    """The grants of one state folder. A change made by another process counts at once (`Stamp.PAUSE_S`).
+    """The grants of one state folder. A change made by another process counts for the next call.
 
     `version` counts the changes. `path` None keeps everything in memory. With `open_door` callers without a known
     token get the grant `open`.
@@ -55,10 +55,10 @@ class Grants:
     def find(self, token: str | None) -> Grant | None:
         """The grant of a bearer token; takes the same time for a wrong token as for a right one."""
         if token:
-            self.refresh()
+            self.refresh(now=True)  # a microsecond: a revoked token is no longer good for a single call
             # Looking up the digest tells a guesser nothing: he cannot steer the sha-256 of what he sends.
             digest = _digest(token)
-            grant = self._stored.get(digest) or self._ephemeral.get(digest) or self._made_just_now(digest)
+            grant = self._stored.get(digest) or self._ephemeral.get(digest)
             if grant is not None:
                 return grant
         return self._open
@@ -139,11 +139,6 @@ class Grants:
                 self._load()
             except ConfigError:
                 self._stored = {}
-
-    def _made_just_now(self, digest: str) -> Grant | None:
-        """A new token works as soon as it was shown."""
-        self.refresh(now=True)
-        return self._stored.get(digest)
 
     def _load(self) -> None:
         if self._path is None or self._stamp is None:

@@ -6,12 +6,14 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from mcpwatch.errors import CountersError
 from mcpwatch.events import CallRecord
 from mcpwatch.gateway.core import Core, Inbound
 from mcpwatch.gateway.holds import digest_of
 from mcpwatch.gateway.names import CLIENT_METHODS
 from mcpwatch.gateway.replies import Denial
 from mcpwatch.gateway.wire import Message, encode
+from mcpwatch.policy.demands import Pending
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Charge, Decision, Json, ToolCall
 
@@ -21,13 +23,18 @@ _JUDGED_RESOURCES = ("resources/read", "resources/subscribe")
 
 @dataclass(slots=True)
 class Verdict:
-    """A judged call. `denial_` overrides what the decision says when something beside the policy refused."""
+    """A judged call. `denial_` overrides what the decision says when something beside the policy refused.
+
+    `pending`: only shared counters can still refuse it, and the decision stands after they were asked (`charge`).
+    """
 
     call: ToolCall
     engine: Engine
     decision: Decision
     approved_by: str = ""
     denial_: Denial | None = None
+    pending: Pending | None = None
+    counted: tuple[Charge, ...] = ()
 
     def denial(self) -> Denial:
         return self.denial_ or Denial.of(self.decision)
@@ -61,10 +68,23 @@ class Judging:
         if frozen is not None:
             return Verdict(call, engine, _frozen(frozen, engine), denial_=frozen)
         asked = self._asked(inbound, call)
-        decision = self._admit(engine, call, asked)
-        if decision.verdict != "hold":
-            return Verdict(call, engine, decision)
-        return self._held(inbound, Verdict(call, engine, decision), asked)
+        if engine.shared is not None:
+            verdict = self._begin(engine, call, asked)
+        else:
+            verdict = Verdict(call, engine, self._admit(engine, call, asked))
+        return verdict if verdict.decision.verdict != "hold" else self._held(inbound, verdict, asked)
+
+    async def charge(self, verdict: Verdict, pending: Pending) -> None:
+        """Ask the shared counters, which makes the decision of a call that only they could still refuse."""
+        shared = verdict.engine.shared
+        assert shared is not None
+        verdict.pending = None
+        try:
+            decision = pending.conclude(await shared.ask(pending.demands, verdict.counted))
+        except CountersError as fault:
+            decision = pending.unanswered(str(fault))
+        # What was counted when the call was first sent is counted, and given back, as that call's.
+        verdict.decision = replace(decision, charges=()) if verdict.counted else decision
 
     def again(self, verdict: Verdict, upstream: str) -> Decision:
         """Judge and charge a call that an operator approved, on what is in force now."""
@@ -73,6 +93,10 @@ class Judging:
             verdict.denial_ = frozen
             return _frozen(frozen, verdict.engine)
         verdict.engine = self._core.ports.engine_for(upstream, verdict.call.caller.grant)
+        if verdict.engine.shared is not None:
+            begun = self._begin(verdict.engine, verdict.call, None, approved=True)
+            verdict.pending, verdict.counted = begun.pending, ()
+            return begun.decision
         return verdict.engine.admit(verdict.call, self._core.ports.now_ms(), approved=True)
 
     def target(self, inbound: Inbound, args: dict[str, Json]) -> Verdict:
@@ -123,6 +147,14 @@ class Judging:
         engine.restore(asked.charges)
         return replace(decision, charges=())
 
+    def _begin(self, engine: Engine, call: ToolCall, asked: _Asked | None, *, approved: bool = False) -> Verdict:
+        """The same as far as that needs no counter that others share."""
+        begun = engine.begin(call, approved=approved)
+        if isinstance(begun, Pending):
+            counted = () if asked is None else asked.charges
+            return Verdict(call, engine, begun.unasked(), pending=begun, counted=counted)
+        return Verdict(call, engine, begun)
+
     def _held(self, inbound: Inbound, verdict: Verdict, asked: _Asked | None) -> Verdict:
         """The policy wants an operator; perhaps one has spoken already."""
         call, decision = verdict.call, verdict.decision
@@ -131,6 +163,8 @@ class Judging:
         if not by and approval is None:
             return verdict
         verdict.approved_by = by or (approval.by if approval else "")
+        if verdict.engine.shared is not None:
+            return replace(self._begin(verdict.engine, call, asked, approved=True), approved_by=verdict.approved_by)
         verdict.decision = self._admit(verdict.engine, call, asked, approved=True)
         return verdict
 

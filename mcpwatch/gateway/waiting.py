@@ -106,6 +106,8 @@ class Waiting:
         row = replace(record, at_ms=now, held_ms=max(0, now - record.at_ms), approved_by=ruling.by, seq=0)
         if ruling.how == "approved":
             verdict.decision = self._judging.again(verdict, record.upstream)
+            if verdict.pending is not None:
+                await self._judging.charge(verdict, verdict.pending)
             return await self._book.intend(_judged(row, verdict))
         denial = ruling.denial or _denial(record, ruling, self._remember_ms(verdict))
         verdict.denial_ = denial

@@ -7,11 +7,11 @@ the decision says what is to be charged, and whoever asked charges it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from mcpwatch.policy.amounts import Exact, plain
 from mcpwatch.policy.compiled import CompiledLimit, CompiledPolicy, CompiledRule, Plan
 from mcpwatch.policy.conditions import FAILS, HOLDS, UNCOMPARABLE, Args
-from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.messages import DEFAULT_DENY, HIDDEN, LOOK_ALIKE, denied_by, limit_reached, not_permitted
 from mcpwatch.policy.narrate import bad_amount, counted, looked_at, spent
 from mcpwatch.policy.quick import allowed, charge, counter_state
@@ -19,6 +19,18 @@ from mcpwatch.policy.scopes import shown
 from mcpwatch.policy.values import CounterKey, CounterState, Decision, Step, ToolCall, Verdict
 
 SchemaCheck = Callable[[Args], str]
+
+
+class Uses(Protocol):
+    """What the limits ask of the counters; times are ms since 1970."""
+
+    def look(self, key: CounterKey, sliding: bool, now_ms: int) -> tuple[Exact, int]:
+        """What counts at `now_ms`, and when the first of it expires."""
+        ...
+
+    def free_at(self, key: CounterKey, sliding: bool, now_ms: int, surplus: Exact) -> int:
+        """When `surplus` of what counts at `now_ms` will have expired."""
+        ...
 
 
 class Case:
@@ -71,7 +83,7 @@ class Case:
 def decide(
     policy: CompiledPolicy,
     call: ToolCall,
-    counters: Counters,
+    counters: Uses,
     now_ms: int,
     schemas: Mapping[str, SchemaCheck],
     *,
@@ -80,6 +92,11 @@ def decide(
 ) -> Decision:
     """The decision on one call at `now_ms`. `approved`: an operator has agreed, so that nothing is held again."""
     case = Case(policy, call, full)
+    return ruled(case, schemas, approved) or limits(case, counters, now_ms)
+
+
+def ruled(case: Case, schemas: Mapping[str, SchemaCheck], approved: bool) -> Decision | None:
+    """Everything that comes before the limits, which alone look at counters and the time. None: none of it decides."""
     return (
         hidden(case)
         or look_alike(case)
@@ -88,7 +105,6 @@ def decide(
         or deny_if(case)
         or validate(case, schemas)
         or (None if approved else approve_if(case))
-        or limits(case, counters, now_ms)
     )
 
 
@@ -181,7 +197,7 @@ def _hold(case: Case, rule: CompiledRule) -> Decision:
     return case.refuse("approve_if", rule.id, detail, rule.message, "hold", hold_timeout_ms=timeout_ms)
 
 
-def limits(case: Case, counters: Counters, now_ms: int) -> Decision:
+def limits(case: Case, counters: Uses, now_ms: int) -> Decision:
     """Every limit must have room. All are charged, or none; limits that share a counter charge it once."""
     uses = [_use(case, limit, counters, now_ms) for limit in case.plan.rules.limits]
     charges: dict[CounterKey, Exact] = {}
@@ -207,7 +223,7 @@ Use = tuple[CompiledLimit, CounterKey, Exact, int]
 """A limit, the call's counter under it, what is used before the call, and when the first of that expires."""
 
 
-def _use(case: Case, limit: CompiledLimit, counters: Counters, now_ms: int) -> Use:
+def _use(case: Case, limit: CompiledLimit, counters: Uses, now_ms: int) -> Use:
     key = limit.counter, limit.scope_of(case.call.caller, case.args), limit.window_ms
     return limit, key, *counters.look(key, limit.sliding, now_ms)
 
@@ -230,7 +246,7 @@ def _bad_amount(case: Case, limit: CompiledLimit, uses: list[Use]) -> Decision:
     return _denied(case, rule_id, bad_amount(limit), denied_by(rule_id) if on_deny is None else on_deny, uses)
 
 
-def _full(case: Case, use: Use, amount: Exact, uses: list[Use], counters: Counters, now_ms: int) -> Decision:
+def _full(case: Case, use: Use, amount: Exact, uses: list[Use], counters: Uses, now_ms: int) -> Decision:
     """The limit has no room. An amount that never fits is not asked to try again."""
     limit, key, used, _ = use
     retry_after_s = None

@@ -12,21 +12,26 @@ from typing import Any, Final
 from mcpwatch.policy.amounts import exact
 from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
 from mcpwatch.policy.counters import Counters
-from mcpwatch.policy.decide import SchemaCheck, decide, state_of
+from mcpwatch.policy.decide import Case, SchemaCheck, Uses, decide, limits, ruled, state_of
+from mcpwatch.policy.demands import Pending, SharedCounters
 from mcpwatch.policy.messages import INTERNAL, NO_POLICY, denied_by, name_words, not_permitted
 from mcpwatch.policy.schemas import compile_schema
 from mcpwatch.policy.scopes import scope_kind
-from mcpwatch.policy.values import Charge, CounterState, Decision, Step, ToolCall
+from mcpwatch.policy.values import Charge, CounterKey, CounterState, Decision, Step, ToolCall
 
 MOST_SHOWN: Final = 5_000
 """Counters that are listed at most: a list is made once a second while calls are decided."""
 
 
 class Engine:
-    """Decides calls of one upstream. Engines of one upstream (grants with own policies) may share `counters`."""
+    """Decides calls of one upstream. Engines of one upstream (grants with own policies) may share `counters`.
 
-    def __init__(self, counters: Counters | None = None) -> None:
+    With `shared` counters nothing is counted in here: calls are decided by `begin`, and those answer the rest.
+    """
+
+    def __init__(self, counters: Counters | None = None, shared: SharedCounters | None = None) -> None:
         self._counters = Counters() if counters is None else counters
+        self.shared = shared
         self._policy: CompiledPolicy | None = None
         self._schemas: dict[str, SchemaCheck] = {}
 
@@ -37,7 +42,7 @@ class Engine:
 
     def install(self, policy: CompiledPolicy) -> None:
         """Put `policy` in force from the next call on. What has been used stays used."""
-        self._counters.watch(policy.sliding())
+        (self.shared or self._counters).watch(policy.sliding())
         self._policy = policy
 
     def set_schemas(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
@@ -55,13 +60,28 @@ class Engine:
             return _internal(decision.policy, error)
         return decision
 
+    def begin(self, call: ToolCall, *, approved: bool = False) -> Decision | Pending:
+        """Decide as far as that needs no counter; the limits are left to the shared ones. Never raises."""
+        policy = self._policy
+        if policy is None:
+            return _deny(NO_POLICY, "no policy is in force", not_permitted(call.tool), "")
+        try:
+            case = Case(policy, call, False)
+            decision = ruled(case, self._schemas, approved)
+            return decision or (Pending(case) if case.plan.rules.limits else limits(case, self._counters, 0))
+        except Exception as error:
+            return _internal(policy.digest, error)
+
     def explain(self, call: ToolCall, now_ms: int, approved: bool = False) -> Decision:
-        """What `admit` would answer, charging nothing; the steps name the values that were compared."""
+        """What `admit` would answer, charging nothing; the steps name the values that were compared.
+
+        Shared counters are not asked: as far as they go, the call passes.
+        """
         return self._decide(call, now_ms, approved, full=True)
 
     def refund(self, charges: Iterable[Charge]) -> None:
         """Take back the charges of a call that could not be sent at all."""
-        self._counters.refund(charges)
+        (self.shared or self._counters).refund(charges)
 
     def restore(self, charges: Iterable[Charge]) -> None:
         """Count what an audit log says was charged, oldest first."""
@@ -69,13 +89,19 @@ class Engine:
 
     def counters(self, now_ms: int) -> list[CounterState]:
         """The counters in use at `now_ms` that a limit of the policy in force looks at; of very many the newest."""
+        return self.states(self.limits_on(self._counters.newest(MOST_SHOWN)), self._counters, now_ms)
+
+    def limits_on(self, keys: Iterable[CounterKey]) -> list[tuple[CompiledLimit, CounterKey]]:
+        """Those of `keys` that a limit of the policy in force looks at, with the first such limit."""
         if self._policy is None:
             return []
-        states: list[CounterState] = []
-        for key in self._counters.newest(MOST_SHOWN):
-            limit = self._policy.limit(key[0], key[2], scope_kind(key[1]))
-            if limit is not None:
-                states.append(state_of((limit, key, *self._counters.look(key, limit.sliding, now_ms))))
+        found = ((self._policy.limit(key[0], key[2], scope_kind(key[1])), key) for key in keys)
+        return [(limit, key) for limit, key in found if limit is not None]
+
+    @staticmethod
+    def states(found: Iterable[tuple[CompiledLimit, CounterKey]], uses: Uses, now_ms: int) -> list[CounterState]:
+        """What `uses` says of counters at `now_ms`, those with nothing in them left out."""
+        states = (state_of((limit, key, *uses.look(key, limit.sliding, now_ms))) for limit, key in found)
         return [state for state in states if state.used]
 
     def limits_of(self, call: ToolCall, now_ms: int) -> list[CounterState]:

@@ -13,6 +13,7 @@ HIDDEN = "(hidden)"
 LOOK_ALIKE = "(look-alike)"
 DEFAULT_DENY = "(default deny)"
 INTERNAL = "/internal"
+COUNTERS = "(counters)"
 
 
 def not_permitted(tool: str) -> str:

@@ -30,12 +30,14 @@ from mcpwatch.policy.values import CounterState, PolicyError
 from mcpwatch.policyfile import Conflict
 from mcpwatch.records import counter_json, rfc3339
 from mcpwatch.service.policies import Judge, Policies
+from mcpwatch.service.shared import SharedCounters
 from mcpwatch.service.upstreams import Upstreams
 
 _SEARCH_MS = 500
 """How long one question to the audit may take; what was found until then is answered, with where to go on."""
 _SHOWN_CALLS = 1000
 _SHOWN_COUNTERS = 1000
+_IN_MEMORY = {"store": "memory:", "state": "ok", "error": None, "emptied_at": None}
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Desk:
     now_ms: Callable[[], int]
     end: Callable[[], None]
     traffic: Callable[[], bool]
+    shared: SharedCounters | None = None
     _began: float = field(default_factory=time.monotonic)
 
     def status(self) -> Object:
@@ -78,6 +81,7 @@ class Desk:
             },
             "demo": any(spec.demo for spec in self.upstreams.specs.values()),
             "traffic": self.traffic(),
+            "counter_store": _IN_MEMORY if self.shared is None else self.shared.status(),
         }
 
     async def hello(self) -> Object:
@@ -91,10 +95,17 @@ class Desk:
             "connect": self.connect(),
         }
 
+    async def refresh(self) -> None:
+        if self.shared is not None:
+            await self.shared.refresh(self.policies)
+
     def counters(self) -> Sequence[Mapping[str, Any]]:
         """Those nearest to their limit first, at most a thousand: a scope of arguments can have very many."""
-        now = self.now_ms()
-        states = [(s, judge.upstream) for judge in self.policies.judges() for s in judge.engine.counters(now)]
+        if self.shared is not None:
+            states = [(s, upstream) for upstream, found in self.shared.states.items() for s in found]
+        else:
+            now = self.now_ms()
+            states = [(s, judge.upstream) for judge in self.policies.judges() for s in judge.engine.counters(now)]
         nearest = heapq.nlargest(_SHOWN_COUNTERS, states, key=_fullness)
         return [{**counter_json(state), "upstream": upstream} for state, upstream in nearest]
 

@@ -13,6 +13,7 @@ from mcpwatch.errors import AuditError, ConfigError
 from mcpwatch.events import Event, PolicyInstalled, PolicyRejected
 from mcpwatch.policy.compiled import compile_policy
 from mcpwatch.policy.counters import Counters
+from mcpwatch.policy.demands import SharedCounters
 from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.lint import lint
@@ -57,15 +58,24 @@ class Judge:
 
 
 class Policies:
-    """All judges. `changed` is called with the upstream's name after a policy of it came into force."""
+    """All judges. `changed` is called with the upstream's name after a policy of it came into force.
+
+    `shared` gives the counters of an upstream when they are not kept in here.
+    """
 
     def __init__(
-        self, note: Note, publish: Callable[[Event], None], changed: Callable[[str], None], now_ms: Callable[[], int]
+        self,
+        note: Note,
+        publish: Callable[[Event], None],
+        changed: Callable[[str], None],
+        now_ms: Callable[[], int],
+        shared: Callable[[str], SharedCounters] | None = None,
     ) -> None:
         self._note = note
         self._publish = publish
         self._changed = changed
         self._now_ms = now_ms
+        self._shared = shared
         self._files: dict[Path, PolicyFile] = {}
         self._judges: dict[Path, list[Judge]] = {}
         self._by_upstream: dict[str, Judge] = {}
@@ -77,7 +87,8 @@ class Policies:
     def add_upstream(self, upstream: str, path: Path) -> Engine:
         """Prepare the judge of an upstream; its policy is in force after `load`."""
         counters = Counters()
-        judge = Judge(upstream, upstream, counters, Engine(counters), self._file(path))
+        engine = Engine(counters, None if self._shared is None else self._shared(upstream))
+        judge = Judge(upstream, upstream, counters, engine, self._file(path))
         self._by_upstream[upstream] = judge
         self._judges[judge.file.path].append(judge)
         return judge.engine
@@ -90,7 +101,8 @@ class Policies:
         file = self._file(path)
         reading = file.look()
         for upstream, judge in self._by_upstream.items():
-            own = Judge(_OF_GRANT + label, upstream, judge.counters, Engine(judge.counters), file)
+            engine = Engine(judge.counters, judge.engine.shared)
+            own = Judge(_OF_GRANT + label, upstream, judge.counters, engine, file)
             own.engine.set_schemas(_schemas(self._tools.get(upstream, ())))
             self._by_grant[upstream, label] = own
             self._judges[file.path].append(own)

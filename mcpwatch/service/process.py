@@ -33,6 +33,7 @@ from mcpwatch.service.listener import Listener
 from mcpwatch.service.log import log
 from mcpwatch.service.logins import Logins
 from mcpwatch.service.policies import Policies
+from mcpwatch.service.shared import MEMORY, SharedCounters
 from mcpwatch.service.traffic import Traffic
 from mcpwatch.service.upstreams import Upstreams
 from mcpwatch.upstreams.logins.store import LoginStore
@@ -71,6 +72,7 @@ class GatewayProcess:
         self._logins = Logins(store, self._place.arguments(), self._upstreams.ask_again)
         self._grants = Grants(None)
         self._gateway: Gateway | None = None
+        self._shared: SharedCounters | None = None
 
     def stop(self) -> None:
         self._end.set()
@@ -88,7 +90,9 @@ class GatewayProcess:
             stack.push_async_callback(listener.stop)
             audit = await self._open_audit()
             stack.push_async_callback(audit.close)
-            policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms)
+            self._shared = await self._open_counters(stack)
+            of = None if self._shared is None else self._shared.of
+            policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms, of)
             if not await self._load_policies(policies, audit):
                 return INVALID_POLICY
             watcher = GrantWatch(self._grants, policies)
@@ -125,6 +129,7 @@ class GatewayProcess:
             now_ms=now_ms,
             end=self.stop,
             traffic=lambda: self._traffic.running,
+            shared=self._shared,
         )
         control = ControlServer(desk, self._feed, self._place.socket)
         await listener.start(gateway, keepalive_s=gateway.keepalive_s)
@@ -162,6 +167,14 @@ class GatewayProcess:
             on_state=self._on_audit,
         )
 
+    async def _open_counters(self, stack: contextlib.AsyncExitStack) -> SharedCounters | None:
+        if self._options.counters == MEMORY:
+            return None
+        shared = SharedCounters(self._feed.publish, now_ms)
+        stack.push_async_callback(shared.close)
+        await shared.open(self._options)
+        return shared
+
     async def _load_policies(self, policies: Policies, audit: AuditLog) -> bool:
         for name, chosen in choose.policies(self._options, list(self._upstreams.specs.values())).items():
             if chosen.written:
@@ -170,7 +183,7 @@ class GatewayProcess:
         bad = await policies.load()
         for reading in bad:
             _say_problems(reading)
-        if not bad:
+        if not bad and self._shared is None:
             policies.restore(await audit.restore_charges(now_ms() - max(policies.longest_window_ms(), _DAY_MS)))
         return not bad
 

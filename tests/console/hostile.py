@@ -46,6 +46,7 @@ def events(at_ms: int) -> Iterator[Object]:
     yield failed | {"error": ALL, "remedy": ALL}
     yield {"type": "tools_changed", "at_ms": at_ms, "upstream": "eks", "tools": [{"name": ALL, "description": ALL}]}
     yield {"type": "audit_state", "at_ms": at_ms, "state": f"failed{ALL}", "error": ALL}
+    yield {"type": "counters_state", "at_ms": at_ms, "state": f"failed{ALL}", "error": ALL, "store": f"{ALL}://{ALL}"}
     yield {"type": "frozen", "at_ms": at_ms, "scope": f"tool:{ALL}", "on": True, "by": ALL}
 
 

@@ -45,6 +45,15 @@ async def test_a_failed_audit_and_a_failed_upstream_are_told() -> None:
         assert "✗ eks failed: no region  → --env" in bench.text()
 
 
+async def test_shared_counters_that_fail_or_were_emptied_are_told() -> None:
+    state = {"type": "counters_state", "at_ms": START_MS, "store": "redis://h:6379/0", "emptied_at_ms": None}
+    async with console({**state, "state": "failed", "error": "it did not answer within 2 s"}) as bench:
+        assert "✗ The counters failed, limited calls are refused: it did not answer within 2 s" in bench.text()
+        await bench.tell({**state, "state": "ok", "error": "", "emptied_at_ms": bench.app.ledger.now_ms - 5_000})
+        assert "limited calls are refused" not in bench.text()
+        assert "! The counters were emptied" in bench.text()
+
+
 async def test_a_lost_gateway_is_told_and_the_console_comes_back_by_itself() -> None:
     async with console(*Feed().run(5)) as bench:
         bench.desk.up = False

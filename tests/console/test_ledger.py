@@ -200,6 +200,20 @@ def test_upstreams_tools_audit_and_losses_are_kept() -> None:
     assert (ledger.audit_state, ledger.audit_error, ledger.dropped) == ("failed", "disk full", 12)
 
 
+def test_shared_counters_that_fail_come_back_or_were_emptied_are_known() -> None:
+    ledger = told(*Feed().run(30))
+    assert any(meter.used for meter in ledger.meters.nearest(START_MS))
+    ledger.fold({"type": "counters_state", "at_ms": 3, "state": "failed", "error": "no answer", "emptied_at_ms": None})
+    assert (ledger.counters_error, ledger.counters_emptied_ms) == ("no answer", 0)
+    ledger.fold({"type": "counters_state", "at_ms": 9, "state": "ok", "error": "", "emptied_at_ms": 9})
+    assert (ledger.counters_error, ledger.counters_emptied_ms) == ("", 9)
+    assert ledger.meters.nearest(START_MS)
+    assert not any(meter.used for meter in ledger.meters.nearest(START_MS))
+    store = {"store": "redis://h:6379/0", "state": "failed", "error": "refused", "emptied_at": None}
+    ledger.fold({**hello(), "status": {**hello()["status"], "counter_store": store}})
+    assert (ledger.counters_error, ledger.counters_emptied_ms) == ("refused", 0)
+
+
 def test_a_snapshot_of_another_shape_shows_less_but_breaks_nothing() -> None:
     ledger = Ledger()
     ledger.fold({"type": "hello", "status": None, "calls": "x", "tools": [], "policies": None, "counters": 7})

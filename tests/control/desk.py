@@ -18,6 +18,7 @@ class MemoryDesk:
         self.text = "{}"
         self.digest = "d0"
         self.now: list[Mapping[str, Any]] = []
+        self.next: list[Mapping[str, Any]] = []
         self.audit_fails = False
 
     def status(self) -> Object:
@@ -25,6 +26,9 @@ class MemoryDesk:
 
     async def hello(self) -> Object:
         return {"status": self.status(), "calls": []}
+
+    async def refresh(self) -> None:
+        self.now = self.next or self.now
 
     def counters(self) -> Sequence[Mapping[str, Any]]:
         return self.now

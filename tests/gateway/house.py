@@ -28,6 +28,7 @@ from mcpwatch.gateway.link import Link
 from mcpwatch.gateway.ports import Ports
 from mcpwatch.gateway.settings import GatewayConfig, Limits
 from mcpwatch.policy.compiled import compile_policy
+from mcpwatch.policy.demands import SharedCounters
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.reader import read_policy
 from tests.gateway.recording_upstream import RecordingUpstream, recording
@@ -224,10 +225,11 @@ async def house(
     links: dict[str, Link] | None = None,
     open_door: bool = False,
     now_ms: Callable[[], int] | None = None,
+    shared: SharedCounters | None = None,
 ) -> AsyncGenerator[House]:
     """A gateway with this policy (None: `default: allow`) in front of a recording upstream."""
     async with recording(upstream) as up:
-        journal, engine, events = MemoryJournal(), Engine(), list[Event]()
+        journal, engine, events = MemoryJournal(), Engine(shared=shared), list[Event]()
         grants = Grants(None, open_door=open_door)
         token = grants.add_ephemeral("local")
         link = HttpLink("up", up.url)
