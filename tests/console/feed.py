@@ -381,6 +381,7 @@ class FeedDesk:
         self.refuse = ""
         """When set, every order fails with this sentence."""
         self.up = True
+        self._told: Object = next((event["status"] for event in first if event.get("type") == "hello"), {})
         for event in first:
             self.waiting.put_nowait(event)
 
@@ -402,7 +403,7 @@ class FeedDesk:
             yield event
 
     async def status(self) -> Object:
-        return self._did("status", answer=status(now_ms()))
+        return self._did("status", answer=self._told or status(now_ms()))
 
     async def policy(self, upstream: str) -> Object:
         return self._did("policy", upstream=upstream, answer=hello()["policies"]["eks"])
