@@ -3,9 +3,9 @@
     pip install atheris
     nice python -m tests.fuzz.wire --seconds 600 [--corpus FOLDER] [--seed 1]
 
-Ends with 0 after saying its figures, or with the bytes that the two opinions differ about. Atheris is a heavy dependency
-and rewrites bytecode, so that it is none of the tests: CI asks the same question of the same seeds, changed by
-hypothesis, in `tests/gateway/test_wire_differential.py`.
+Ends with 0 after saying its figures, or with the bytes that the two opinions differ about. Atheris is a heavy
+dependency and rewrites bytecode, so that it is none of the tests: CI asks the same question of the same seeds, changed
+by hypothesis, in `tests/gateway/test_wire_differential.py`.
 """
 
 from __future__ import annotations
