@@ -26,13 +26,21 @@ class TooLarge(Exception):
     """The request's body is larger than accepted."""
 
 
-class Exchange:
-    """`streaming` is true once a stream was begun: then a message is sent as its last event."""
+class NoRoom(Exception):
+    """Too many bytes of other requests are under way."""
 
-    __slots__ = ("_keepalive_s", "_receive", "_send", "_timer", "headers", "started", "streaming", "written_at")
+
+class Exchange:
+    """`streaming` is true once a stream was begun: then a message is sent as its last event.
+
+    `held` bytes of its body count in the `Room` of all requests, until its owner gives them back.
+    """
+
+    __slots__ = ("_keepalive_s", "_receive", "_send", "_timer", "headers", "held", "started", "streaming", "written_at")
 
     def __init__(self, headers: Headers, receive: Receive, send: Send, keepalive_s: float = 15.0) -> None:
         self.headers = headers
+        self.held = 0
         self._receive = receive
         self._send = send
         self._keepalive_s = keepalive_s
@@ -41,24 +49,34 @@ class Exchange:
         self.streaming = False
         self.written_at = 0.0
 
-    async def body(self, limit: int, timeout_s: float) -> bytes | None:
-        """The whole body; None when the caller went away. Raises TooLarge and TimeoutError."""
+    async def body(self, limit: int, timeout_s: float, take: Callable[[int], bool]) -> bytes | None:
+        """The whole body; None when the caller went away. Raises TooLarge, TimeoutError, and NoRoom.
+
+        `take` says whether there is room for so many bytes more.
+        """
         async with asyncio.timeout(timeout_s):
             event = await self._receive()
             if event["type"] == "http.request" and not event.get("more_body"):
                 whole: bytes = event.get("body", b"")
                 if len(whole) > limit:
                     raise TooLarge
+                self._hold(len(whole), take)
                 return whole
             parts = bytearray()
             while event["type"] == "http.request":
                 parts += event.get("body", b"")
                 if len(parts) > limit:
                     raise TooLarge
+                self._hold(len(parts) - self.held, take)
                 if not event.get("more_body"):
                     return bytes(parts)
                 event = await self._receive()
         return None
+
+    def _hold(self, size: int, take: Callable[[int], bool]) -> None:
+        if not take(size):
+            raise NoRoom
+        self.held += size
 
     async def gone(self) -> None:
         """Return when the caller has closed the connection."""
