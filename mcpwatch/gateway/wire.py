@@ -93,6 +93,15 @@ def parse_upstream(raw: bytes) -> dict[str, Json] | None:
     return cast("dict[str, Json]", value) if isinstance(value, dict) else None
 
 
+def repeats_key(raw: bytes) -> bool:
+    """Whether a message that `parse_upstream` read has a key twice in one object: then others may read another one."""
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except WireError:
+        return True
+    return False
+
+
 def encode_upstream(obj: Json) -> bytes:
     """Re-serialise what `parse_upstream` read, whatever characters are in it (non-ASCII is escaped)."""
     return json.dumps(obj, separators=(",", ":")).encode()
