@@ -36,7 +36,7 @@ class Calls:
         self._core = core
         self._book = book
         self._judging = Judging(core)
-        self._tasks = Tasks()
+        self._tasks = Tasks(book)
         self._waiting = Waiting(core, book, self._judging)
 
     async def tool(self, inbound: Inbound, flight: Flight) -> None:

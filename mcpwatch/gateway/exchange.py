@@ -36,7 +36,18 @@ class Exchange:
     `held` bytes of its body count in the `Room` of all requests, until its owner gives them back.
     """
 
-    __slots__ = ("_keepalive_s", "_receive", "_send", "_timer", "headers", "held", "started", "streaming", "written_at")
+    __slots__ = (
+        "_keepalive",
+        "_keepalive_s",
+        "_receive",
+        "_send",
+        "_timer",
+        "headers",
+        "held",
+        "started",
+        "streaming",
+        "written_at",
+    )
 
     def __init__(self, headers: Headers, receive: Receive, send: Send, keepalive_s: float = 15.0) -> None:
         self.headers = headers
@@ -45,6 +56,7 @@ class Exchange:
         self._send = send
         self._keepalive_s = keepalive_s
         self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: asyncio.Task[None] | None = None
         self.started = False
         self.streaming = False
         self.written_at = 0.0
@@ -144,8 +156,10 @@ class Exchange:
         rest = self.written_at + self._keepalive_s - loop.time()
         if rest <= 0:
             rest = self._keepalive_s
-            task = loop.create_task(self.write(sse.KEEPALIVE))
-            task.add_done_callback(_forget)
+            # To a caller that does not read, one is on its way already, and no heap of them shall wait behind it.
+            if self._keepalive is None or self._keepalive.done():
+                self._keepalive = loop.create_task(self.write(sse.KEEPALIVE))
+                self._keepalive.add_done_callback(_forget)
         self._timer = loop.call_later(rest, self._idle)
 
 

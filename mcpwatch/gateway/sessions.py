@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mcpwatch.gateway.flights import Flight
+from mcpwatch.gateway.names import SERVER_METHODS
 from mcpwatch.gateway.wire import MessageId
 from mcpwatch.policy.values import Json
 
@@ -20,6 +21,7 @@ OnFinal = Callable[[dict[str, Json] | None, int, int], Awaitable[bytes | None]]
 _ASKED = 1_000
 _IDLE_SCAN_MS = 10_000
 _NAME = 200
+_KNOWN = frozenset(SERVER_METHODS.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +85,8 @@ class Sessions:
         """A new session, of the client that sent these parameters of `initialize`."""
         client, version = client_of(params.get("clientInfo"))
         declared = params.get("capabilities")
-        capabilities = frozenset(declared) if isinstance(declared, dict) else frozenset[str]()
+        # Only those that are asked for: a session may last for long, and a client can declare megabytes.
+        capabilities = _KNOWN.intersection(declared) if isinstance(declared, dict) else frozenset[str]()
         session = Session(secrets.token_hex(16), upstream, upstream_id, grant, client, version, capabilities, now_ms)
         self._all[session.id] = session
         return session

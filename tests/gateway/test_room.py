@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import asynccontextmanager
+from typing import Any
 
+from mcpwatch.gateway.core import Inbound
+from mcpwatch.gateway.exchange import Exchange
+from mcpwatch.gateway.holds import Ruling
+from mcpwatch.gateway.sessions import Session
 from mcpwatch.gateway.settings import Limits
 from tests.gateway.house import DEADLINE_S, House, call, house, until
 
 MIB = 2**20
+ASK: dict[str, Any] = {"conditions": [], "name": "ask", "timeout": "30s"}
 ROOMY = Limits(bodies_bytes=16 * MIB)
 
 
@@ -87,3 +94,55 @@ async def test_calls_that_wait_for_their_upstream_keep_their_room() -> None:
             assert await _refused(second)
         go_on.set()
         await first
+
+
+async def test_a_task_that_goes_on_keeps_nothing_of_its_call() -> None:
+    async with house() as h:
+        h.upstream.answers["tools/call"] = {"task": {"taskId": "t1", "status": "working"}}
+        await h.post(call("work", {"text": "x" * MIB}, task={"ttl": 1000}))
+        h.journal.rows.clear()
+        h.events.clear()
+        gc.collect()
+        assert not [found for found in gc.get_objects() if isinstance(found, Inbound)]
+
+
+async def test_a_session_keeps_only_the_capabilities_that_servers_ask_for() -> None:
+    async with house() as h:
+        many: dict[str, Any] = {f"x{number}": {} for number in range(1000)}
+        await h.open_session({"sampling": {}, "elicitation": {}, **many})
+        gc.collect()
+        (session,) = (found for found in gc.get_objects() if isinstance(found, Session))
+        assert session.capabilities == {"sampling", "elicitation"}
+
+
+async def test_calls_that_came_too_late_are_forgotten_beyond_a_size() -> None:
+    policy: dict[str, Any] = {"version": "1", "default": "allow", "tools": {"drop": {"approve_if": [ASK]}}}
+    async with house(policy) as h:
+        for number in range(40):
+            waiting = asyncio.create_task(h.post(call("drop", {"text": "x" * MIB}, message_id=number)))
+            await until(lambda: h.gateway.holds.waiting())
+            h.gateway.holds.end(h.gateway.holds.waiting()[0], Ruling("timeout"))
+            await waiting
+        assert len(h.gateway.holds.late()) == 31
+
+
+async def test_keepalives_do_not_pile_up_before_a_caller_that_does_not_read() -> None:
+    sent: list[bytes] = []
+    reading = asyncio.Event()
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event.get("body", b""))
+        if event["type"] == "http.response.body":
+            await reading.wait()
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError
+
+    ex = Exchange([], receive, send, keepalive_s=0.001)
+    await ex.begin()
+    await until(lambda: len(sent) > 1)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert sent == [b"", b": keepalive\n\n"]
+    reading.set()
+    await ex.end()
