@@ -46,26 +46,24 @@ async def split(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[SseEv
 
 def data_of(raw: bytes) -> bytes | None:
     """The data of one event, lines joined by a line feed; None when it has no data field."""
-    if raw.startswith(b"event: message\ndata: ") and raw.count(b"\n") == 4 and b"\r" not in raw:
-        return raw[21:-2].rstrip(b"\n")
-    lines = [_value(line) for line in _LINE.split(raw) if line == b"data" or line.startswith(b"data:")]
+    lines = [_value(line) for line in _lines(raw) if line == b"data" or line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
 
 
 def with_data(raw: bytes, data: bytes) -> bytes:
     """The same event (id, event, retry, comments kept) with other data."""
-    kept = [line for line in _LINE.split(raw) if line and line != b"data" and not line.startswith(b"data:")]
+    kept = [line for line in _lines(raw) if line and line != b"data" and not line.startswith(b"data:")]
     return b"\n".join([*kept, b"data: " + data]) + b"\n\n"
 
 
 def has_id(raw: bytes) -> bool:
     """Whether the event carries an id, so that its stream can be resumed."""
-    return raw.startswith(b"id:") or b"\nid:" in raw or b"\rid:" in raw
+    return any(line.startswith(b"id:") for line in _lines(raw))
 
 
 def _only_lf(buffer: bytearray, start: int) -> bool:
     """Whether every line end from `start` on is LF or CRLF, as servers write them."""
-    return buffer.count(b"\r", start) == buffer.count(b"\r\n", start)
+    return buffer.find(b"\r", start) < 0 or buffer.count(b"\r", start) == buffer.count(b"\r\n", start)
 
 
 def _end(buffer: bytearray, start: int, only_lf: bool) -> int:
@@ -84,6 +82,17 @@ def _end(buffer: bytearray, start: int, only_lf: bool) -> int:
             return at + 3
         at = buffer.find(b"\n", at + 1)
     return 0
+
+
+def _lines(raw: bytes) -> list[bytes]:
+    if b"\r" in raw:
+        return _LINE.split(raw)
+    lines: list[bytes] = []
+    at = 0
+    while (end := raw.find(b"\n", at)) >= 0:
+        lines.append(raw[at:end])
+        at = end + 1
+    return [*lines, raw[at:]]
 
 
 def _value(line: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,10 +11,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADERS_S = 15.0
 HEADERS_BYTES = 64 * 1024
+HEADERS_MOST = 256
+_UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose headers take longer than `HEADERS_S` or more than `HEADERS_BYTES`.
+    """Closes a connection whose headers take longer than `HEADERS_S` or more than `HEADERS_BYTES` or `HEADERS_MOST`.
+
+    Nothing here can be upgraded to: the parser would throw away the body of a request that asks for it (Java's client
+    asks for HTTP/2), so that the wish is not shown to it. The host in a target in absolute form is the one that
+    counts, whatever the Host header says. Sources: RFC 9110 7.8, RFC 9112 3.2.2.
 
     An application with a method `unreadable(path)` is told of requests that are not HTTP, so that they are recorded.
 
@@ -31,6 +38,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(HEADERS_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
+        if self._in_headers and _UPGRADE.search(data):
+            head, blank, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\r\nx-upgrade", head) + blank + rest
         super().data_received(data)
         # Most headers arrive in one piece, so that this costs them nothing.
         if self._in_headers:
@@ -51,12 +61,17 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # What follows a chunked body are trailers. They come after the headers were judged, so they are none.
-        if self._in_headers:
-            super().on_header(name, value)
+        if not self._in_headers:
+            return
+        if len(self.headers) >= HEADERS_MOST:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
         self._stop_timer()
+        if not self.url.startswith(b"/"):
+            self._take_host_of_target()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -68,6 +83,11 @@ class PatientProtocol(HttpToolsProtocol):
         url: bytes | None = getattr(self, "url", None)
         if tell is not None and url:
             tell(url.decode("latin-1"))
+
+    def _take_host_of_target(self) -> None:
+        authority = self.url.partition(b"://")[2].partition(b"/")[0]
+        if authority and any(name == b"host" for name, _ in self.headers):
+            self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

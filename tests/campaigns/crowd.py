@@ -2,9 +2,9 @@
 
     ulimit -n 20000; nice python -m tests.campaigns.crowd --connections 10000
 
-For each kind of crowd: what the gateway holds (RSS, file descriptors) before, with and after it, and how a caller that
-behaves well fares meanwhile. Ends with 1 when that caller was refused, waited longer than a second, or memory passed
-`--most-mb`. The connections go to as many loopback addresses as their ports need.
+For each kind of crowd: what the gateway holds (RSS, file descriptors) with it and after it, and how a caller that
+behaves well fares meanwhile, before an upstream of its own. Ends with 1 when that caller was refused, waited longer
+than a second, or memory passed `--most-mb`. The connections come from as many loopback addresses as they need.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import uvloop
 from tests.campaigns.place import Place, WellBehaved, call, place, upstream
 
 _PORTS = 20_000
-_AT_ONCE = 200
+_AT_ONCE = 1_000
 _CALLS = 300
 _WITHIN_MS = 1_000.0
 MIB = 2**20
@@ -141,7 +141,7 @@ async def campaign(
     """Every kind in turn."""
     found = Found()
     async with aiohttp.ClientSession() as http:
-        alone = WellBehaved(where, "chat")
+        alone = WellBehaved(where, "good")
         await alone.calls(http, _CALLS)
         say(f"{'nobody else':32} {alone}\n{'':32} {where.census()}")
         for kind in kinds(where):
@@ -159,12 +159,13 @@ async def _one(
     found: Found,
     say: Callable[[str], object],
 ) -> None:
-    good = WellBehaved(where, "chat")
+    good = WellBehaved(where, "good")
     async with crowd(where.port, kind, count) as people:
+        most = sum(person.open for person in people)
         await good.calls(http, _CALLS)
         during = where.census()
         stay = sum(person.open for person in people)
-    say(f"{kind.name:32} {len(people)} came, {stay} stay; {good}")
+    say(f"{kind.name:32} {len(people)} came, {most} at once, {stay} stay; {good}")
     say(f"{'':32} {during}; after: {where.census()}")
     if good.failed:
         found.faults.append(f"{kind.name}: {good.failed} calls of another caller failed")
@@ -185,7 +186,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="mcpwatch-crowd-") as folder, ExitStack() as stack:
         behind = stack.enter_context(upstream("tests.campaigns.upstream"))
-        where = stack.enter_context(place(Path(folder), {"chat": f"http://127.0.0.1:{behind}/mcp"}))
+        alone = stack.enter_context(upstream("tests.benchmarks.upstream"))
+        urls = {name: f"http://127.0.0.1:{port}/mcp" for name, port in (("chat", behind), ("good", alone))}
+        where = stack.enter_context(place(Path(folder), urls))
         found = uvloop.run(campaign(where, asked.connections, asked.most_mb, asked.only))
         alive = where.serving.process.poll() is None
     print("\n".join(found.faults) or "nobody noticed")

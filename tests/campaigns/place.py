@@ -22,7 +22,14 @@ JSON = {"Content-Type": "application/json", "Accept": "application/json, text/ev
 @contextmanager
 def upstream(module: str) -> Generator[int]:
     """A server that prints its port and ends with its stdin."""
-    process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # What it says about callers that go away in the middle is of no interest.
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stdout
     assert process.stdin
     try:
