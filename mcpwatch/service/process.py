@@ -127,7 +127,7 @@ class GatewayProcess:
         await self._start_traffic(stack, endpoints)
         remember(self._options)
         async with asyncio.TaskGroup() as group:
-            helpers = self._helpers(policies, watcher, control)
+            helpers = self._helpers(gateway, policies, watcher, control)
             tasks = [group.create_task(_kept_going(name, helper)) for name, helper in helpers.items()]
             await self._upstreams.first_inventory(_FIRST_S)
             # What is there now stays: looking through it again and again would only delay calls.
@@ -208,7 +208,9 @@ class GatewayProcess:
         await self._traffic.start(endpoints[demo[0]], tokens)
         stack.push_async_callback(self._traffic.stop)
 
-    def _helpers(self, policies: Policies, watcher: GrantWatch, control: ControlServer) -> dict[str, _Helper]:
+    def _helpers(
+        self, gateway: Gateway, policies: Policies, watcher: GrantWatch, control: ControlServer
+    ) -> dict[str, _Helper]:
         async def on_tools(name: str, tools: Sequence[dict[str, Any]]) -> None:
             log.info("upstream %s offers %d tools", name, len(tools))
             for remark in policies.set_tools(name, tools):
@@ -223,6 +225,7 @@ class GatewayProcess:
         helpers: dict[str, _Helper] = {
             "policy watch": policies.follow,
             "grant watch": watcher.keep,
+            "freeze watch": gateway.freeze.follow,
             "counter tick": control.tick,
             "reload": reloads,
             "traffic": self._traffic.watch,

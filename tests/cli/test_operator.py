@@ -71,6 +71,16 @@ async def test_a_held_call_gets_the_operators_answer(serving: Serving, action: s
         assert row["held_ms"] >= 0
 
 
+async def test_a_freeze_written_by_hand_ends_a_held_call_while_nobody_else_calls(serving: Serving) -> None:
+    held = Calling(serving, "echo", text="a")
+    async with asyncio.timeout(WITHIN_S):
+        while '"hold"' not in serving.home.run("audit", "search", "--json").out:
+            await asyncio.sleep(0)
+    (serving.home.state / "freeze.json").write_text('{"version": 1, "scopes": ["*"]}')
+    result = await held.result()
+    assert result["_meta"]["mcpwatch/decision"]["rule"] == "(frozen)"
+
+
 async def test_a_console_sees_the_call_the_hold_and_its_end(serving: Serving) -> None:
     async with desk(serving) as client:
         events = client.events()
