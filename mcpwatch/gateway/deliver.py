@@ -129,7 +129,10 @@ class Delivery:
 
     async def _event(self, event: SseEvent) -> bytes | None:
         """The event as the caller gets it, None when he does not get it."""
-        self.resumable = self.resumable or sse.has_id(event.raw)
+        if event_id := sse.id_of(event.raw):
+            self.resumable = True
+            if self._session is not None:
+                self._session.show_event(event_id)
         obj = parse_upstream(event.data) if event.data else None
         if obj is None or event.data is None:
             # What cannot be read here may be a question, or an answer, to a reader of another mind.

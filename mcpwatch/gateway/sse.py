@@ -56,9 +56,9 @@ def with_data(raw: bytes, data: bytes) -> bytes:
     return b"\n".join([*kept, b"data: " + data]) + b"\n\n"
 
 
-def has_id(raw: bytes) -> bool:
-    """Whether the event carries an id, so that its stream can be resumed."""
-    return any(line.startswith(b"id:") for line in _lines(raw))
+def id_of(raw: bytes) -> bytes:
+    """The id with which the stream can be resumed behind this event, b"" without one."""
+    return next((line[3:].strip() for line in _lines(raw) if line.startswith(b"id:")), b"")
 
 
 def _only_lf(buffer: bytearray, start: int) -> bool:
