@@ -81,7 +81,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![A-Za-z0-9])(?:[sr]k|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,255}+", REDACTED),
         (r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,255}+", REDACTED),
         (r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}", REDACTED),
-        (r"(?<![A-Za-z0-9])(?:npm_|hf_|dop_v1_|pypi-|hvs\.|shpat_|lin_api_)[A-Za-z0-9_-]{20,255}+", REDACTED),
+        (r"(?<![A-Za-z0-9])(?:npm_|mcpw_|hf_|dop_v1_|pypi-|hvs\.|shpat_|lin_api_)[A-Za-z0-9_-]{20,255}+", REDACTED),
         (r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}", REDACTED),
         (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}+\.[A-Za-z0-9_-]{2,16384}+(?:\.[A-Za-z0-9_-]*+){0,3}", REDACTED),
         (r"(?i)(?<![a-z0-9])(bearer[ \t]{1,8})(?=[^\s]{0,200}[0-9])[A-Za-z0-9._~+/=-]{8,8192}+", rf"\1{REDACTED}"),
@@ -97,7 +97,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _WORTH_A_LOOK = re.compile(
     r"(?i)[:=]|--|-u[ \t]|bearer|basic|-----BEGIN|A(?:KIA|SIA|BIA|CCA)|gh[pousr]_|github_pat|gl[a-z]{2,4}-|xox"
-    r"|[sr]k[_-]|whsec|AIza|npm_|hf_|dop_|pypi-|hvs\.|shpat_|lin_api_|SG\.|eyJ|[A-Za-z0-9/+]{40}"
+    r"|[sr]k[_-]|whsec|AIza|npm_|mcpw_|hf_|dop_|pypi-|hvs\.|shpat_|lin_api_|SG\.|eyJ|[A-Za-z0-9/+]{40}"
 )
 _PAIR = re.compile(r"(?<![\w.-])([\w.-]{1,128}+)\\?[\"']?[ \t]{0,8}(?:=>|[:=])[ \t]{0,8}")
 _FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]{1,64}+)[ \t]{1,8}(?!-)")

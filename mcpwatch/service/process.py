@@ -18,7 +18,7 @@ from mcpwatch.control.feed import Feed
 from mcpwatch.control.server import ControlServer
 from mcpwatch.demo.roster import AGENTS
 from mcpwatch.events import AuditState
-from mcpwatch.files import private_dir
+from mcpwatch.files import private_dir, tightened
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
 from mcpwatch.gateway.ports import Ports
@@ -143,6 +143,8 @@ class GatewayProcess:
         # The socket may stand elsewhere than the state, and must not be taken from another gateway either.
         for folder in dict.fromkeys((self._place.folder, self._place.socket.parent)):
             stack.enter_context(InstanceLock(private_dir(folder), self._place.instance))
+            for path in tightened(folder):
+                log.warning("other users could write %s until now: look whether it is as you left it", path)
 
     async def _open_audit(self) -> AuditLog:
         return await AuditLog.open(

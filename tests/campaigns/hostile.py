@@ -91,7 +91,7 @@ def campaign(folder: Path, kind: str, server: Server, count: int, seed: int) -> 
     command = shlex.join((sys.executable, str(TAP), str(witness), *server.command))
     policy = {"version": "1", "default": "deny", "tools": {server.allowed: {}}}
     score, source = Score(), random.Random(seed)
-    with place(folder, {"up": command}, policy) as where, front(kind, where, "up") as client:
+    with place(folder, {"up": command}, policy, "--call-timeout", "2") as where, front(kind, where, "up") as client:
         before = _rows(where)
         for number in range(count):
             raw = mutated(source) if number % 2 else sly(source)
