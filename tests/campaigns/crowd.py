@@ -29,7 +29,6 @@ from tests.campaigns.place import Place, WellBehaved, call, place, upstream
 
 _PORTS = 20_000
 _AT_ONCE = 1_000
-_CALLS = 300
 _WITHIN_MS = 1_000.0
 MIB = 2**20
 
@@ -46,7 +45,11 @@ class Kind:
 
 @dataclass
 class Found:
+    """`failed` calls of the caller that behaves well, `most_mb` the gateway's memory at its highest."""
+
     faults: list[str] = field(default_factory=list[str])
+    failed: int = 0
+    most_mb: float = 0.0
 
 
 def kinds(where: Place) -> list[Kind]:
@@ -136,17 +139,22 @@ async def crowd(port: int, kind: Kind, count: int) -> AsyncGenerator[list[Crowd]
 
 
 async def campaign(
-    where: Place, connections: int, most_mb: float, only: str = "", say: Callable[[str], object] = print
+    where: Place,
+    connections: int,
+    most_mb: float,
+    only: str = "",
+    say: Callable[[str], object] = print,
+    calls: int = 300,
 ) -> Found:
-    """Every kind in turn."""
+    """Every kind in turn, whose name holds `only`; so many `calls` of the good caller during each."""
     found = Found()
     async with aiohttp.ClientSession() as http:
         alone = WellBehaved(where, "good")
-        await alone.calls(http, _CALLS)
+        await alone.calls(http, calls)
         say(f"{'nobody else':32} {alone}\n{'':32} {where.census()}")
         for kind in kinds(where):
             if only in kind.name:
-                await _one(where, http, kind, min(connections, kind.most), most_mb, found, say)
+                await _one(where, http, kind, min(connections, kind.most), most_mb, found, say, calls)
     return found
 
 
@@ -158,15 +166,18 @@ async def _one(
     most_mb: float,
     found: Found,
     say: Callable[[str], object],
+    calls: int,
 ) -> None:
     good = WellBehaved(where, "good")
     async with crowd(where.port, kind, count) as people:
         most = sum(person.open for person in people)
-        await good.calls(http, _CALLS)
+        await good.calls(http, calls)
         during = where.census()
         stay = sum(person.open for person in people)
     say(f"{kind.name:32} {len(people)} came, {most} at once, {stay} stay; {good}")
     say(f"{'':32} {during}; after: {where.census()}")
+    found.failed += good.failed
+    found.most_mb = max(found.most_mb, during.rss_mb)
     if good.failed:
         found.faults.append(f"{kind.name}: {good.failed} calls of another caller failed")
     if max(good.latencies_ms) > _WITHIN_MS:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tests.campaigns.place import Place
 from tests.cli.running import command
@@ -127,7 +127,8 @@ def _is_answered(raw: bytes) -> bool:
         return True
     if not isinstance(value, dict):
         return True
-    return "id" in value and isinstance(value.get("method"), str)
+    message = cast("Object", value)
+    return "id" in message and isinstance(message.get("method"), str)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def campaign(folder: Path, kind: str, server: Server, count: int, seed: int) -> 
     """`count` messages over one front before one server."""
     witness = folder / "witness.bytes"
     command = shlex.join((sys.executable, str(TAP), str(witness), *server.command))
-    policy = {"version": "1", "default": "deny", "tools": {server.allowed: {}}}
+    policy: dict[str, Any] = {"version": "1", "default": "deny", "tools": {server.allowed: {}}}
     score, source = Score(), random.Random(seed)
     with place(folder, {"up": command}, policy, "--call-timeout", "2") as where, front(kind, where, "up") as client:
         before = _rows(where)
@@ -146,7 +146,8 @@ def _alive(client: Front, server: Server) -> bool:
 def _witnessed(score: Score, heard: bytes, server: Server) -> None:
     """Every line the server was sent, and every part of one that a raw carriage return may end."""
     for line in heard.replace(b"\r", b"\n").split(b"\n"):
-        called = {name for method, name in readings(line) if seen(method) == "tools/call"} if line.strip() else set()
+        read = readings(line) if line.strip() else []
+        called = {name for method, name in read if seen(method) == "tools/call"}
         score.executed += called == {server.allowed}
         if called - {server.allowed}:
             score.bypasses.append(line)

@@ -71,7 +71,12 @@ def sly(source: random.Random) -> bytes:
 
 
 def _arguments(source: random.Random) -> dict[str, Any]:
-    hidden = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "forbidden", "arguments": {}}}
+    hidden: dict[str, Any] = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "forbidden", "arguments": {}},
+    }
     choices: tuple[dict[str, Any], ...] = (
         {},
         {"message": "hello", "a": 1, "b": 2},

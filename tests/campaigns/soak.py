@@ -72,8 +72,8 @@ class Soak:
     async def _settled(self) -> Census:
         """What is held once nothing is on its way out any more, at most 15 s later."""
         seen = self._place.census()
-        for _ in range(15):
-            await asyncio.sleep(1)
+        for _ in range(60):
+            await asyncio.sleep(0.25)
             now = self._place.census()
             if (now.fds, now.children) >= (seen.fds, seen.children):
                 return now

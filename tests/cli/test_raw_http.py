@@ -10,19 +10,20 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.cli.running import Home, Serving
 from tests.cli.witness import Witness
 
-POLICY = {"version": "1", "default": "deny", "tools": {"safe": {}}}
+POLICY: dict[str, Any] = {"version": "1", "default": "deny", "tools": {"safe": {}}}
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _LAST = "GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
 
 
 def body(tool: str = "safe", message_id: int = 1) -> bytes:
-    params = {"name": tool, "arguments": {}}
+    params: dict[str, Any] = {"name": tool, "arguments": {}}
     return json.dumps({"jsonrpc": "2.0", "id": message_id, "method": "tools/call", "params": params}).encode()
 
 
