@@ -35,6 +35,8 @@ _PARAM_NAMES = """
 _PARAMS = frozenset(_PARAM_NAMES.split())
 _ENVELOPE_FOLDED = {fold(key) for key in _ENVELOPE}
 _PARAMS_FOLDED = {fold(key) for key in _PARAMS}
+_WANTED = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"})
+_WANTED_FOLDED = {fold(key) for key in _WANTED}
 _OWN_META = "mcpwatch/"
 _TEXT_PARAM = {
     "tools/call": "name",
@@ -210,6 +212,8 @@ def _params(obj: dict[str, Json], method: str, own_id: MessageId) -> dict[str, J
         raise WireError(INVALID_PARAMS, "params.arguments must be an object", own_id)
     if "_meta" in params:
         _check_meta(params["_meta"], own_id)
+    if method == "subscriptions/listen" and "notifications" in params:
+        _check_wanted(params["notifications"], own_id)
     return params
 
 
@@ -217,6 +221,16 @@ def _is_removed(method: str, params: dict[str, Json], name: str) -> bool:
     """Whether the method is none of the revision that the envelope names: then its server says so, not its params."""
     meta = params.get("_meta")
     return method in _UNTIL_2026 and name not in params and isinstance(meta, dict) and _META_VERSION in meta
+
+
+def _check_wanted(wanted: Json, own_id: MessageId) -> None:
+    """The resources that a client wants to hear of are judged, so that there is one way to name them."""
+    if not isinstance(wanted, dict):
+        raise WireError(INVALID_PARAMS, "params.notifications must be an object", own_id)
+    _refuse_twins(wanted, _WANTED, _WANTED_FOLDED, own_id)
+    uris = wanted.get("resourceSubscriptions", [])
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
+        raise WireError(INVALID_PARAMS, "resourceSubscriptions must be a list of strings", own_id)
 
 
 def _check_meta(meta: Json, own_id: MessageId) -> None:

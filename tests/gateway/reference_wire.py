@@ -17,6 +17,7 @@ PARAMS = (
     *("argument", "requestId", "reason", "level", "protocolVersion", "capabilities", "clientInfo", "progressToken"),
     *("progress", "notifications"),
 )
+WANTED = ("toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions")
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 NEEDS = {
     **dict.fromkeys(("tools/call", "prompts/get"), "name"),
@@ -70,6 +71,12 @@ def _message(obj: Members) -> Reference | None:
         return None
     if _has_twins(params, PARAMS) or not _has_target(method, params) or not _has_good_meta(params):
         return None
+    if (
+        method == "subscriptions/listen"
+        and "notifications" in params.keys
+        and not _is_wish(params.get("notifications"))
+    ):
+        return None
     kind = "request" if "id" in keys else "notification"
     given: Any = plain(params)
     return Reference(kind, own_id, method, given, whole)
@@ -87,6 +94,13 @@ def _has_target(method: str, params: Members) -> bool:
     # 2026-07-28 has no such method: whoever speaks it hears so from its server.
     removed = method in ("resources/subscribe", "resources/unsubscribe") and key not in params.keys
     return removed and isinstance(meta, Members) and "io.modelcontextprotocol/protocolVersion" in meta.keys
+
+
+def _is_wish(wanted: Value) -> bool:
+    if not isinstance(wanted, Members) or _has_twins(wanted, WANTED):
+        return False
+    uris = wanted.get("resourceSubscriptions") if "resourceSubscriptions" in wanted.keys else []
+    return isinstance(uris, list) and all(isinstance(uri, str) for uri in uris)
 
 
 def _has_good_meta(params: Members) -> bool:
