@@ -84,7 +84,7 @@ class GatewayProcess:
             policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms)
             if not await self._load_policies(policies, audit):
                 return INVALID_POLICY
-            watcher = GrantWatch(grants, self._grants, policies)
+            watcher = GrantWatch(grants, self._grants, policies, self._grant_revoked)
             self._gateway = self._build_gateway(listener.port, policies, watcher, audit)
             stack.push_async_callback(self._upstreams.stop)
             if not await self._start_upstreams():
@@ -255,6 +255,10 @@ class GatewayProcess:
     def _policy_changed(self, upstream: str) -> None:
         if self._gateway is not None:
             self._gateway.policy_changed(upstream)
+
+    def _grant_revoked(self, label: str) -> None:
+        if self._gateway is not None:
+            self._gateway.grant_revoked(label)
 
     def _on_audit(self, state: AuditState) -> None:
         level = log.info if state.state == "ok" else log.error
