@@ -42,12 +42,20 @@ class Tasks:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._open: OrderedDict[tuple[str, str, str], _Begun] = OrderedDict()
+        self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def is_anothers(self, inbound: Inbound) -> bool:
+        """Whether a message is about a task that a call of another grant began: servers cannot tell grants apart."""
+        owner = self._owners.get((inbound.upstream, str(inbound.message.params.get("taskId"))))
+        return owner is not None and owner != inbound.grant.label
 
     def began(self, inbound: Inbound, task_id: str, call_id: str) -> None:
         """A call was answered with a task."""
         self._open[inbound.upstream, inbound.grant.label, task_id] = _Begun(call_id, inbound.arrived)
-        if len(self._open) > _TASKS:
-            self._open.popitem(last=False)
+        self._owners[inbound.upstream, task_id] = inbound.grant.label
+        for table in (self._open, self._owners):
+            if len(table) > _TASKS:
+                table.popitem(last=False)
 
     async def told(self, inbound: Inbound, result: dict[str, Json], kind: OutcomeKind, size: int) -> None:
         """An answer about a task is about to be released; `kind` is what it would be as the answer of a call."""
