@@ -120,6 +120,8 @@ class Relay:
                 answer = await self._core.links[upstream].send(self._bare("DELETE", ex.headers, session, grant))
             if session is not None and answer.status != 405:
                 self._core.sessions.drop(session)
+                for held in [flight for flight in session.flights.values() if flight.held]:
+                    held.cancel()
             await self._delivery(ex, upstream, grant, None).run(answer, flight)
         except UpstreamError:
             await self._unreachable(ex, upstream)
