@@ -32,6 +32,8 @@ _OPENING = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {
 _CONNECTIONS = 16
 _AT_ONCE = 8
 _PIPES = 3
+_POOLED = _CONNECTIONS + 8
+"""Connections to an upstream are kept for reuse, up to as many as calls were under way at once."""
 
 
 class Soak:
@@ -63,7 +65,7 @@ class Soak:
         warm, end, stay = seen[1], seen[-1], left[-1] - left[1]
         parts = {
             "memory": end.rss_mb > warm.rss_mb + GROWTH_MB,
-            "file descriptors": end.fds > warm.fds + 8 + stay * _PIPES,
+            "file descriptors": end.fds > warm.fds + _POOLED + stay * _PIPES,
             "threads": end.threads > warm.threads + 1,
             "processes": end.children > warm.children + 1 + stay,
         }
