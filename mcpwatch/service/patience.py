@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -13,6 +15,11 @@ HEADERS_S = 15.0
 HEADERS_BYTES = 64 * 1024
 HEADERS_MOST = 256
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+
+
+def most_connections() -> int:
+    """Half of the files this process may open: the rest is for upstreams, the audit and the operator."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -24,8 +31,11 @@ class PatientProtocol(HttpToolsProtocol):
 
     An application with a method `unreadable(path)` is told of requests that are not HTTP, so that they are recorded.
 
-    Bodies are bounded by the application; idle connections between requests by uvicorn's keep-alive.
+    Bodies are bounded by the application; idle connections between requests by uvicorn's keep-alive. When there are
+    `most_connections`, the one that has been without a request for longest makes room for the next.
     """
+
+    idle: ClassVar[OrderedDict[PatientProtocol, None]] = OrderedDict()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -35,6 +45,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
+        if len(self.connections) > most_connections() and self.idle:
+            next(iter(self.idle)).give_up()
+        self.idle[self] = None
         self._timer = self.loop.call_later(HEADERS_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
@@ -50,7 +63,13 @@ class PatientProtocol(HttpToolsProtocol):
             elif self._timer is None:
                 self._timer = self.loop.call_later(HEADERS_S, self.transport.close)
 
+    def give_up(self) -> None:
+        """Close the connection at once."""
+        self.idle.pop(self, None)
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.idle.pop(self, None)
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -69,10 +88,16 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        self.idle.pop(self, None)
         self._stop_timer()
         if not self.url.startswith(b"/"):
             self._take_host_of_target()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self.idle[self] = None
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
