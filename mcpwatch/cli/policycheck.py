@@ -18,6 +18,7 @@ from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.lint import lint
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import PolicyError, Problem
+from mcpwatch.policyfile import open_to_others
 
 _INVALID = 3
 Tools = list[dict[str, Any]] | None
@@ -48,7 +49,7 @@ def _check(file: str, tools: Tools, *, lint_too: bool, as_json: bool) -> bool:
     problems: tuple[Problem, ...]
     try:
         document = read_policy(text, name=Path(file).name)
-        problems = (*document.warnings, *(lint(document, tools) if lint_too else ()))
+        problems = (*open_to_others(Path(file)), *document.warnings, *(lint(document, tools) if lint_too else ()))
     except PolicyError as fault:
         problems = fault.problems
     if as_json:

@@ -14,7 +14,14 @@ from mcpwatch.gateway.listfilter import LIST_METHODS, filter_answer
 from mcpwatch.gateway.names import SERVER_METHODS
 from mcpwatch.gateway.replies import error
 from mcpwatch.gateway.sessions import OnFinal, Session
-from mcpwatch.gateway.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, MessageId, encode_upstream, parse_upstream
+from mcpwatch.gateway.wire import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MessageId,
+    encode_upstream,
+    parse_upstream,
+    repeats_key,
+)
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Json
 
@@ -122,16 +129,22 @@ class Delivery:
 
     async def _event(self, event: SseEvent) -> bytes | None:
         """The event as the caller gets it, None when he does not get it."""
-        self.resumable = self.resumable or sse.has_id(event.raw)
+        if event_id := sse.id_of(event.raw):
+            self.resumable = True
+            if self._session is not None:
+                self._session.show_event(event_id)
         obj = parse_upstream(event.data) if event.data else None
         if obj is None or event.data is None:
-            return None if event.data and _is_batch(event.data) else event.raw
+            # What cannot be read here may be a question, or an answer, to a reader of another mind.
+            return None if event.data and event.data.strip() else event.raw
         method = obj.get("method")
         if method is None:
             data = await self._response(obj, event.data, 200)
             return event.raw if data is event.data else sse.with_data(event.raw, data)
         if "id" in obj:
-            return event.raw if self._may_ask(obj) else None
+            if not self._may_ask(obj):
+                return None
+            return sse.with_data(event.raw, encode_upstream(obj)) if repeats_key(event.data) else event.raw
         if method == _LIST_CHANGED:
             self._core.ports.tools_changed(self._upstream)
         return event.raw
@@ -139,7 +152,8 @@ class Delivery:
     async def _response(self, obj: dict[str, Json], data: bytes, status: int) -> bytes:
         # Streams that were resumed or merely listen carry answers to requests made elsewhere: those are told by shape.
         own = self._id is not None and obj.get("id") == self._id
-        if (not own or self._method in LIST_METHODS) and filter_answer(obj, self._engine, self._shown):
+        seen = not own or self._method in LIST_METHODS
+        if seen and (filter_answer(obj, self._engine, self._shown) or repeats_key(data)):
             data = encode_upstream(obj)
         on_final = self._told_of(obj, own)
         return data if on_final is None else await on_final(obj, len(data), status) or data

@@ -14,6 +14,7 @@ from mcpwatch.policy.names import compile_pattern, fold, pointer_part
 from mcpwatch.policy.paths import parse_path
 from mcpwatch.policy.regex import compile_regex
 from mcpwatch.policy.scopes import ScopeOf, compile_scope, scope_kind_of
+from mcpwatch.policy.uris import has_dots, resolved
 from mcpwatch.policy.values import Step
 
 Matches = Callable[[str], bool]
@@ -98,7 +99,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class CompiledNames:
-    """`resources` or `prompts`: deny beats allow beats default."""
+    """`resources` or `prompts`: deny beats allow beats default.
+
+    A resource is denied in every spelling that a server may take for it; one that leads elsewhere by dot segments must
+    be allowed there too.
+    """
 
     default: bool
     allow: tuple[Matches, ...]
@@ -108,6 +113,12 @@ class CompiledNames:
         if any(matches(name) for matches in self.deny):
             return False
         return self.default or any(matches(name) for matches in self.allow)
+
+    def permits_uri(self, uri: str) -> bool:
+        there = resolved(uri)
+        if not self.permits(uri) or any(matches(there) for matches in self.deny):
+            return False
+        return not has_dots(uri) or self.permits(there)
 
 
 class CompiledPolicy:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
+from collections import OrderedDict
 
 from mcpwatch.gateway.http_server.connection import Application, Connection
 
@@ -12,12 +14,21 @@ LAST_WORDS_S = 2.0
 BACKLOG = 2048
 
 
+def most_connections() -> int:
+    """Half of the files this process may open: the rest is for upstreams, the audit and the operator."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
 class HttpServer:
-    """`keepalive_s`: after how long without an event a stream gets a comment. `connections`: those that are open."""
+    """When there are `most_connections`, the one that is without a request for longest makes room for the next.
+
+    `keepalive_s`: after how long without an event a stream gets a comment. `connections`: those that are open."""
 
     def __init__(self, application: Application, *, keepalive_s: float = 15.0) -> None:
         self._application = application
         self._keepalive_s = keepalive_s
+        self._most = most_connections()
+        self._resting: OrderedDict[Connection, None] = OrderedDict()
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._none_left = asyncio.Event()
@@ -45,14 +56,25 @@ class HttpServer:
 
     def began(self, connection: Connection) -> None:
         """For a connection that was accepted."""
+        if len(self.connections) >= self._most and self._resting:
+            self._resting.popitem(last=False)[0].abort()
+        self._resting[connection] = None
         self.connections.add(connection)
         self._none_left.clear()
 
     def ended(self, connection: Connection) -> None:
         """For a connection that is closed."""
         self.connections.discard(connection)
+        self._resting.pop(connection, None)
         if not self.connections:
             self._none_left.set()
+
+    def rests(self, connection: Connection, resting: bool) -> None:
+        """For a connection that begins a request, or has answered its last one."""
+        if resting:
+            self._resting[connection] = None
+        else:
+            self._resting.pop(connection, None)
 
     def _connected(self) -> Connection:
         return Connection(self._application, self._keepalive_s, self)
