@@ -88,7 +88,7 @@ async def campaign(h: House, seed: int, count: int) -> None:
         assert reply.status in (200, 202, 400, 413), where
         assert reply.status == 202 or reply.messages, where
         assert len(h.journal.rows) <= rows + 1, where
-        if reply.status == 400 or b"tools/call" in raw:
+        if reply.status == 400 or json.loads(raw)["method"] == "tools/call":
             assert len(h.journal.rows) == rows + 1, where
     for heard in h.upstream.heard:
         if heard.obj["method"] == "tools/call":
