@@ -160,9 +160,9 @@ class _Reader:
     def _names(self, node: Node | None, pointer: str) -> list[str]:
         names: list[str] = []
         for at, entry in enumerate(fields.items(self._report, node, pointer, "a list of names")):
-            found = fields.name(self._report, entry, f"{pointer}/{at}", "a name")
+            found = fields.name(self._report, entry, (pointer, at), "a name")
             if found in names:
-                fields.expected(self._report, entry, f"{pointer}/{at}", "each name once")
+                fields.expected(self._report, entry, (pointer, at), "each name once")
             elif found is not None:
                 names.append(found)
         return names
@@ -175,9 +175,9 @@ class _Reader:
             return self._plain_name_rule(node, pointer, what)
         keys = ("default", "allow", "deny")
         found = fields.members(self._report, node, pointer, "an object", keys, ("default",)) or {}
-        default = fields.choice(self._report, found.get("default"), f"{pointer}/default", DEFAULTS)
-        allow = self._names(found.get("allow"), f"{pointer}/allow")
-        deny = self._names(found.get("deny"), f"{pointer}/deny")
+        default = fields.choice(self._report, found.get("default"), (pointer, "default"), DEFAULTS)
+        allow = self._names(found.get("allow"), (pointer, "allow"))
+        deny = self._names(found.get("deny"), (pointer, "deny"))
         return NameRule(default or "deny", tuple(allow), tuple(deny))
 
     def _plain_name_rule(self, node: Node, pointer: str, what: str) -> NameRule | None:
@@ -249,28 +249,28 @@ class _Reader:
         for key in EXTRA_KEYS:
             if key in found:
                 message = f'"*" of this form stands for all_tools, which has no {key}'
-                self._report.error(found[key].key, f"{pointer}/{key}", message, len(key) + 2)
+                self._report.error(found[key].key, (pointer, key), message, len(key) + 2)
 
     def _entry(self, tool: str, found: fields.Members, pointer: str, draft: Draft, node: Node) -> ToolEntry:
         report, get = self._report, found.get
-        draft.require.extend(read_rules(report, get("require"), f"{pointer}/require", RULE_KEYS))
-        draft.deny_if.extend(read_rules(report, get("deny_if"), f"{pointer}/deny_if", RULE_KEYS))
-        draft.approve_if.extend(read_rules(report, get("approve_if"), f"{pointer}/approve_if", APPROVE_KEYS))
-        draft.limits.extend(read_limits(report, get("limits"), f"{pointer}/limits"))
+        draft.require.extend(read_rules(report, get("require"), (pointer, "require"), RULE_KEYS))
+        draft.deny_if.extend(read_rules(report, get("deny_if"), (pointer, "deny_if"), RULE_KEYS))
+        draft.approve_if.extend(read_rules(report, get("approve_if"), (pointer, "approve_if"), APPROVE_KEYS))
+        draft.limits.extend(read_limits(report, get("limits"), (pointer, "limits")))
         if not SHORT.isdisjoint(found):
             read_short(report, found, pointer, draft)
         if "rules" in found:
-            read_catalogue(report, found["rules"], f"{pointer}/rules", draft)
+            read_catalogue(report, found["rules"], (pointer, "rules"), draft)
         return ToolEntry(
             tool,
             tuple(draft.require),
             tuple(draft.deny_if),
             tuple(draft.approve_if),
             tuple(draft.limits),
-            fields.choice(report, get("validate"), f"{pointer}/validate", VALIDATE) or "off",
-            fields.choice(report, get("mode"), f"{pointer}/mode", MODES) or "enforce",
-            fields.choice(report, get("category"), f"{pointer}/category", CATEGORIES),
-            fields.choice(report, get("risk"), f"{pointer}/risk", RISKS),
+            fields.choice(report, get("validate"), (pointer, "validate"), VALIDATE) or "off",
+            fields.choice(report, get("mode"), (pointer, "mode"), MODES) or "enforce",
+            fields.choice(report, get("category"), (pointer, "category"), CATEGORIES),
+            fields.choice(report, get("risk"), (pointer, "risk"), RISKS),
             report.source.span(node.key, node.end),
         )
 
