@@ -12,7 +12,7 @@ from typing import Final
 from mcpwatch.policy import fields
 from mcpwatch.policy.document import Condition, Limit, Mode, Rule, Span, Window
 from mcpwatch.policy.entries import MODES, read_condition
-from mcpwatch.policy.source import Broken, Node, Report
+from mcpwatch.policy.source import Broken, Node, Pointer, Report
 from mcpwatch.policy.windows import window_of, window_word
 
 SHORT_KEYS: Final = ("action", "reason", "rate_limit")
@@ -54,7 +54,7 @@ def owner_of(tool: str) -> str:
     return "_global" if tool == "*" else tool
 
 
-def read_short(report: Report, found: fields.Members, pointer: str, draft: Draft) -> None:
+def read_short(report: Report, found: fields.Members, pointer: Pointer, draft: Draft) -> None:
     """`action`, `reason` and `rate_limit` of a tool's entry."""
     action = fields.choice(report, found.get("action"), (pointer, "action"), ACTIONS)
     reason = fields.text(report, found.get("reason"), (pointer, "reason"))
@@ -82,7 +82,7 @@ def _member_span(report: Report, node: Node) -> Span:
     return report.source.span(node.key, node.end)
 
 
-def _rate_limit(report: Report, node: Node, pointer: str, draft: Draft) -> Limit | None:
+def _rate_limit(report: Report, node: Node, pointer: Pointer, draft: Draft) -> Limit | None:
     read = _rate(report, node, pointer)
     if read is None:
         return None
@@ -90,7 +90,7 @@ def _rate_limit(report: Report, node: Node, pointer: str, draft: Draft) -> Limit
     return Limit(f"{draft.owner}._rate_{window_word(window)}", window, most, span=_member_span(report, node))
 
 
-def _rate(report: Report, node: Node, pointer: str) -> tuple[Window, int] | None:
+def _rate(report: Report, node: Node, pointer: Pointer) -> tuple[Window, int] | None:
     if isinstance(node.value, str):
         found = _RATE.fullmatch(node.value)
         window = window_of(found[2]) if found else None
@@ -105,7 +105,7 @@ def _rate(report: Report, node: Node, pointer: str) -> tuple[Window, int] | None
     return None if most is None or window is None else (window, most)
 
 
-def read_catalogue(report: Report, node: Node, pointer: str, draft: Draft) -> None:
+def read_catalogue(report: Report, node: Node, pointer: Pointer, draft: Draft) -> None:
     """`rules` of a tool's entry: what the catalogue publishes and what Intercept reads."""
     for at, entry in enumerate(fields.items(report, node, pointer, "a list of rules")):
         rule = (pointer, at)
@@ -117,7 +117,7 @@ def read_catalogue(report: Report, node: Node, pointer: str, draft: Draft) -> No
 class _CatalogueRule:
     """One entry of `rules`. It is several things at once; each part goes to the v1 list it amounts to."""
 
-    def __init__(self, report: Report, node: Node, pointer: str, found: fields.Members, draft: Draft) -> None:
+    def __init__(self, report: Report, node: Node, pointer: Pointer, found: fields.Members, draft: Draft) -> None:
         self._report = report
         self._node = node
         self._pointer = pointer
@@ -188,11 +188,11 @@ class _CatalogueRule:
         conditions = self._found.get("conditions")
         return "rate_limit" in self._found or (conditions is not None and conditions.value != [])
 
-    def _conditions(self) -> tuple[tuple[Condition, ...], list[tuple[Node, str]]]:
+    def _conditions(self) -> tuple[tuple[Condition, ...], list[tuple[Node, Pointer]]]:
         """Conditions on arguments, and those on the rule's own counter."""
         pointer = (self._pointer, "conditions")
         arguments: list[Condition] = []
-        states: list[tuple[Node, str]] = []
+        states: list[tuple[Node, Pointer]] = []
         entries = fields.items(self._report, self._found.get("conditions"), pointer, "a list of conditions")
         for at, entry in enumerate(entries):
             if _is_state(entry):
@@ -203,7 +203,7 @@ class _CatalogueRule:
                 arguments.append(condition)
         return tuple(arguments), states
 
-    def _state(self, conditions: list[tuple[Node, str]]) -> None:
+    def _state(self, conditions: list[tuple[Node, Pointer]]) -> None:
         """A state block with its condition is a limit on the counter TOOL.COUNTER."""
         for node, pointer in conditions[1:] if "state" in self._found else conditions:
             message = "a condition on a counter needs a state block of its own in the same rule"
@@ -235,7 +235,7 @@ class _CatalogueRule:
             )
             self._limit("state", limit)
 
-    def _most(self, node: Node, pointer: str, counter: str) -> int | None:
+    def _most(self, node: Node, pointer: Pointer, counter: str) -> int | None:
         """The limit that a condition on a counter sets: `lte 10` is 10, `lt 10` is 9."""
         what = "a condition"
         keys = STATE_CONDITION_KEYS

@@ -7,7 +7,7 @@ from typing import Final, get_args
 from mcpwatch.policy import fields
 from mcpwatch.policy.document import Algorithm, Condition, Limit, Mode, Op, Rule
 from mcpwatch.policy.patterns import regex_fault
-from mcpwatch.policy.source import Broken, Node, Report
+from mcpwatch.policy.source import Broken, Node, Pointer, Report
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 OPS: Final[tuple[Op, ...]] = get_args(Op)
@@ -31,13 +31,13 @@ MOST_SLIDING: Final = 10_000
 """A sliding window keeps every call of its length, so there is a bound."""
 
 
-def read_conditions(report: Report, node: Node | None, pointer: str) -> tuple[Condition, ...]:
+def read_conditions(report: Report, node: Node | None, pointer: Pointer) -> tuple[Condition, ...]:
     entries = fields.items(report, node, pointer, "a list of conditions")
     read = (read_condition(report, entry, (pointer, at)) for at, entry in enumerate(entries))
     return tuple(condition for condition in read if condition is not None)
 
 
-def read_condition(report: Report, node: Node, pointer: str) -> Condition | None:
+def read_condition(report: Report, node: Node, pointer: Pointer) -> Condition | None:
     what = "a condition: an object with path, op and value"
     found = fields.members(report, node, pointer, what, CONDITION_KEYS, CONDITION_KEYS)
     if found is None:
@@ -51,7 +51,7 @@ def read_condition(report: Report, node: Node, pointer: str) -> Condition | None
     return Condition(path, str(found["path"].value), op, fields.plain(value), span)
 
 
-def fits(report: Report, op: Op, value: Node, pointer: str) -> bool:
+def fits(report: Report, op: Op, value: Node, pointer: Pointer) -> bool:
     """Whether an operator can do anything with the value it is given."""
     if op in ("in", "not_in") and not isinstance(value.value, list):
         fields.expected(report, value, pointer, f'a list of values for "{op}"')
@@ -66,7 +66,7 @@ def fits(report: Report, op: Op, value: Node, pointer: str) -> bool:
     return False
 
 
-def _is_pattern(report: Report, value: Node, pointer: str) -> bool:
+def _is_pattern(report: Report, value: Node, pointer: Pointer) -> bool:
     pattern = fields.text(report, value, pointer, "a pattern in quotes")
     fault = "" if pattern is None else regex_fault(pattern)
     if fault:
@@ -75,7 +75,7 @@ def _is_pattern(report: Report, value: Node, pointer: str) -> bool:
     return pattern is not None and not fault
 
 
-def read_rules(report: Report, node: Node | None, pointer: str, keys: tuple[str, ...]) -> tuple[Rule, ...]:
+def read_rules(report: Report, node: Node | None, pointer: Pointer, keys: tuple[str, ...]) -> tuple[Rule, ...]:
     """A list of rules. `keys`: what a rule of this list may have."""
     if node is None:
         return ()
@@ -84,7 +84,7 @@ def read_rules(report: Report, node: Node | None, pointer: str, keys: tuple[str,
     return tuple(rule for rule in read if rule is not None)
 
 
-def _read_rule(report: Report, node: Node, pointer: str, keys: tuple[str, ...]) -> Rule | None:
+def _read_rule(report: Report, node: Node, pointer: Pointer, keys: tuple[str, ...]) -> Rule | None:
     found = fields.members(report, node, pointer, "a rule: an object with conditions", keys, ("conditions",))
     if found is None:
         return None
@@ -98,7 +98,7 @@ def _read_rule(report: Report, node: Node, pointer: str, keys: tuple[str, ...]) 
     )
 
 
-def read_limits(report: Report, node: Node | None, pointer: str) -> tuple[Limit, ...]:
+def read_limits(report: Report, node: Node | None, pointer: Pointer) -> tuple[Limit, ...]:
     if node is None:
         return ()
     entries = fields.items(report, node, pointer, "a list of limits")
@@ -106,7 +106,7 @@ def read_limits(report: Report, node: Node | None, pointer: str) -> tuple[Limit,
     return tuple(limit for limit in read if limit is not None)
 
 
-def _read_limit(report: Report, node: Node, pointer: str) -> Limit | None:
+def _read_limit(report: Report, node: Node, pointer: Pointer) -> Limit | None:
     what = "a limit: an object with counter, window and max"
     found = fields.members(report, node, pointer, what, LIMIT_KEYS, ("counter", "window", "max"))
     if found is None:
@@ -141,7 +141,7 @@ def _read_limit(report: Report, node: Node, pointer: str) -> Limit | None:
     )
 
 
-def _scope(report: Report, node: Node | None, pointer: str) -> tuple[str, tuple[str, ...] | None]:
+def _scope(report: Report, node: Node | None, pointer: Pointer) -> tuple[str, tuple[str, ...] | None]:
     if node is None:
         return "grant", None
     if isinstance(node.value, str) and node.value.startswith("args"):

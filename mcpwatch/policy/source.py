@@ -6,7 +6,7 @@ Both text forms (`jsontext`, `yamltext`) grow the same tree through `Builder`, s
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from mcpwatch.policy.document import Span
 from mcpwatch.policy.problems import visible
@@ -36,9 +36,23 @@ class Node(NamedTuple):
     key: int
 
 
+Pointer: TypeAlias = "tuple[Pointer, str | int] | None"
+"""A place in the tree: the place around it and the key or index there. Written out only for those that have a fault."""
+TOP: Final = None
+
+
 def pointer_token(name: str) -> str:
     """A name as one step of a JSON pointer. Source: RFC 6901, section 3."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_text(pointer: Pointer) -> str:
+    """The JSON pointer of a place, "" for the top."""
+    steps: list[str] = []
+    while pointer is not None:
+        pointer, step = pointer
+        steps.append("/" + pointer_token(str(step)))
+    return "".join(reversed(steps))
 
 
 class Source:
@@ -70,17 +84,19 @@ class Report:
         self._errors: list[Problem] = []
         self._warnings: list[Problem] = []
 
-    def error(self, offset: int, pointer: str, message: str, length: int = 1) -> None:
+    def error(self, offset: int, pointer: Pointer, message: str, length: int = 1) -> None:
         if not self.full:
-            self._errors.append(Problem(*self.source.place(offset), pointer, visible(message), length=length))
+            self._errors.append(
+                Problem(*self.source.place(offset), pointer_text(pointer), visible(message), length=length)
+            )
 
     @property
     def full(self) -> bool:
         """Whether there are so many errors already that no more are kept."""
         return len(self._errors) >= MAX_PROBLEMS
 
-    def warn(self, offset: int, pointer: str, message: str) -> None:
-        self._warnings.append(Problem(*self.source.place(offset), pointer, visible(message), "warning"))
+    def warn(self, offset: int, pointer: Pointer, message: str) -> None:
+        self._warnings.append(Problem(*self.source.place(offset), pointer_text(pointer), visible(message), "warning"))
 
     def fatal(self, offset: int, message: str) -> PolicyError:
         """A fault of syntax: nothing behind it can be read. To be raised by the caller."""
@@ -159,10 +175,10 @@ class Builder:
             self.root = node
         return node
 
-    def pointer(self) -> str:
-        """The JSON pointer of the value that is being read."""
+    def pointer(self) -> Pointer:
+        """The place of the value that is being read."""
         here = (self._items, self._members, self._start, self._name, self._name_at)
-        steps: list[str] = []
+        pointer: Pointer = TOP
         for items, _, _, name, _ in (*self._stack, here)[1:]:
-            steps.append(pointer_token(name) if items is None else str(len(items)))
-        return "".join(f"/{step}" for step in steps)
+            pointer = (pointer, name if items is None else len(items))
+        return pointer
