@@ -6,7 +6,7 @@ Source: PolicyLayer's documentation (policy.json, "Writing policies") and Policy
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mcpwatch.policy import fields
@@ -66,7 +66,7 @@ def read_short(report: Report, found: fields.Members, pointer: Pointer, draft: D
         _act(draft, action, Rule((), reason, span=span))
     limit = None if rate is None else _rate_limit(report, rate, (pointer, "rate_limit"), draft)
     if limit is not None:
-        draft.limits.append(replace(limit, on_deny=reason if action in (None, "allow") else None))
+        draft.limits.append(limit._replace(on_deny=reason if action in (None, "allow") else None))
 
 
 def _act(draft: Draft, action: str, rule: Rule) -> None:
@@ -152,7 +152,7 @@ class _CatalogueRule:
         if counter in self._draft.counted:
             self._fault(key, f'a second rule on the counter "{limit.counter}"')
         self._draft.counted.add(counter)
-        told = replace(limit, on_deny=self._on_deny, mode=self._mode, name=self._name)
+        told = limit._replace(on_deny=self._on_deny, mode=self._mode, name=self._name)
         self._draft.limits.append(told)
 
     def _message(self) -> str | None:

@@ -33,8 +33,8 @@ MOST_SLIDING: Final = 10_000
 
 def read_conditions(report: Report, node: Node | None, pointer: Pointer) -> tuple[Condition, ...]:
     entries = fields.items(report, node, pointer, "a list of conditions")
-    read = (read_condition(report, entry, (pointer, at)) for at, entry in enumerate(entries))
-    return tuple(condition for condition in read if condition is not None)
+    read = [read_condition(report, entry, (pointer, at)) for at, entry in enumerate(entries)]
+    return tuple([condition for condition in read if condition is not None])
 
 
 def read_condition(report: Report, node: Node, pointer: Pointer) -> Condition | None:
@@ -80,8 +80,8 @@ def read_rules(report: Report, node: Node | None, pointer: Pointer, keys: tuple[
     if node is None:
         return ()
     entries = fields.items(report, node, pointer, "a list of rules")
-    read = (_read_rule(report, entry, (pointer, at), keys) for at, entry in enumerate(entries))
-    return tuple(rule for rule in read if rule is not None)
+    read = [_read_rule(report, entry, (pointer, at), keys) for at, entry in enumerate(entries)]
+    return tuple([rule for rule in read if rule is not None])
 
 
 def _read_rule(report: Report, node: Node, pointer: Pointer, keys: tuple[str, ...]) -> Rule | None:
@@ -102,8 +102,8 @@ def read_limits(report: Report, node: Node | None, pointer: Pointer) -> tuple[Li
     if node is None:
         return ()
     entries = fields.items(report, node, pointer, "a list of limits")
-    read = (_read_limit(report, entry, (pointer, at)) for at, entry in enumerate(entries))
-    return tuple(limit for limit in read if limit is not None)
+    read = [_read_limit(report, entry, (pointer, at)) for at, entry in enumerate(entries)]
+    return tuple([limit for limit in read if limit is not None])
 
 
 def _read_limit(report: Report, node: Node, pointer: Pointer) -> Limit | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TypeVar
+from itertools import filterfalse
+from typing import TypeVar, cast
 
 from mcpwatch.policy.document import Window
 from mcpwatch.policy.paths import parse_path
@@ -65,7 +66,7 @@ def members(
     value = node.value
     if not isinstance(value, dict):
         return expected(report, node, pointer, what)
-    unknown = [key for key in value if key not in known]
+    unknown = list(filterfalse(known.__contains__, value))
     for key in () if report.full else unknown:
         _unknown_key(report, value[key].key, pointer, key, known)
     for key in needed:
@@ -108,9 +109,8 @@ def name(report: Report, node: Node | None, pointer: Pointer, what: str) -> str 
 def choice(report: Report, node: Node | None, pointer: Pointer, choices: Sequence[Choice]) -> Choice | None:
     if node is None:
         return None
-    for option in choices:
-        if node.value == option:
-            return option
+    if node.value in choices:
+        return cast(Choice, node.value)
     listed = " or ".join([", ".join(f'"{option}"' for option in choices[:-1]), f'"{choices[-1]}"'])
     return expected(report, node, pointer, listed, choices)
 

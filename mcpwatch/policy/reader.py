@@ -291,8 +291,7 @@ class _Reader:
 
 def _joined(first: ToolEntry, second: ToolEntry) -> ToolEntry:
     """all_tools with what the entry `*` adds to it."""
-    return replace(
-        first,
+    return first._replace(
         require=first.require + second.require,
         deny_if=first.deny_if + second.deny_if,
         approve_if=first.approve_if + second.approve_if,

@@ -6,7 +6,8 @@ Both text forms (`jsontext`, `yamltext`) grow the same tree through `Builder`, s
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from mcpwatch.policy.document import Span
 from mcpwatch.policy.problems import visible
@@ -35,6 +36,9 @@ class Node(NamedTuple):
     end: int
     key: int
 
+
+make_node: Final = cast("Callable[[type[Node], tuple[Tree, int, int, int]], Node]", cast(Any, tuple).__new__)
+"""Makes a Node without the detour over its own `__new__`: there are as many as values in the text."""
 
 Pointer: TypeAlias = "tuple[Pointer, str | int] | None"
 """A place in the tree: the place around it and the key or index there. Written out only for those that have a fault."""
@@ -158,6 +162,12 @@ class Builder:
             message = f'the key "{name}" stands here a second time (first in line {line})'
             self.report.error(start, self.pointer(), message, len(name) + 2)
 
+    def member(self, name: str, key: int, value: Tree, start: int, end: int) -> None:
+        """A key and its value at once, when the value is neither list nor object."""
+        if name in self._members:
+            self.key(name, key)
+        self._members[name] = make_node(Node, (value, start, end, key))
+
     def close(self, end: int) -> Node:
         value: Tree = self._members if self._items is None else self._items
         start = self._start
@@ -166,7 +176,7 @@ class Builder:
         return self.add(value, start, end)
 
     def add(self, value: Tree, start: int, end: int) -> Node:
-        node = Node(value, start, end, self._name_at)
+        node = make_node(Node, (value, start, end, self._name_at))
         if self._items is not None:
             self._items.append(node)
         elif self._stack:
