@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from mcpwatch.policy.amounts import Exact, amount_of
@@ -130,7 +131,6 @@ class CompiledPolicy:
         self._hidden = frozenset(document.hide)
         self._hidden_patterns = _patterns(document.hide)
         self._folded = _folded((*document.hide, *document.tools) if self.allow_unlisted else ())
-        self._limits = _first_limits(document)
         self._plans: dict[str, Plan] = {}
         self._most_plans = max(FEWEST_CACHED_NAMES, 2 * len(document.tools))
 
@@ -144,6 +144,10 @@ class CompiledPolicy:
                     self._plans.clear()
                 self._plans[tool] = found
         return found
+
+    @cached_property
+    def _limits(self) -> dict[tuple[str, int, str], tuple[str | None, int]]:
+        return _first_limits(self.document)
 
     def limit(self, counter: str, window_ms: int, kind: str) -> CompiledLimit | None:
         """The first limit in file order on counters of this name, window and kind of scope; `all_tools` come last."""

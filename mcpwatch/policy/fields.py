@@ -67,7 +67,7 @@ def members(
     if not isinstance(value, dict):
         return expected(report, node, pointer, what)
     unknown = list(filterfalse(known.__contains__, value))
-    for key in () if report.full else unknown:
+    for key in unknown if unknown and not report.full else ():
         _unknown_key(report, value[key].key, pointer, key, known)
     for key in needed:
         if key not in value:
