@@ -49,7 +49,8 @@ def _lines(file: str, found: dict[str, Any]) -> Iterable[str]:
     if found["reason"]:
         yield from wrapped(found["reason"])
     if found["message"]:
-        yield from wrapped(f"the agent is told: {found['message']}")
+        when = "an operator is asked; if nobody approves, " if found["decision"] == "hold" else ""
+        yield from wrapped(f"{when}the agent is told: {found['message']}")
     if found.get("would_deny"):
         yield from wrapped(f"observed only; enforced it would be denied by {found['would_deny']}")
     yield f"steps ({file})"

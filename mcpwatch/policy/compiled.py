@@ -177,7 +177,18 @@ class CompiledPolicy:
         wanted = rule_id.partition("#")[0]
         return next((span for found, span in self._spans() if found == wanted), None)
 
+    def hidden_at(self, tool: str) -> Span | None:
+        """Where the text hides `tool`: the entry of `hide`, or the tool's own in the short form."""
+        for at, name in enumerate(self.document.hide):
+            if compile_pattern(name)(tool):
+                own = self.document.tools.get(name)
+                return self.document.places.get(f"/hide/{at}", None if own is None else own.span)
+        return None
+
     def _spans(self) -> Iterator[tuple[str, Span]]:
+        for key, written in self.document.tools.items():
+            yield f"/tools/{pointer_part(key)}/validate", written.span
+        yield "/all_tools/validate", self.document.places.get("/all_tools", self.document.all_tools.span)
         for entry in (*map(self._entry, self.document.tools), self._all_tools):
             for rule in (*entry.require, *entry.deny_if, *entry.approve_if):
                 yield rule.id, rule.rule.span

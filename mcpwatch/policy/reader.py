@@ -79,7 +79,7 @@ def _collector_paused() -> Generator[None]:
 
 def _decode(text: bytes) -> str:
     if len(text) > MAX_BYTES:
-        raise _at_start(f"the file has {len(text):,} bytes; a policy has at most {MAX_BYTES:,}")
+        raise _at_start(f"the file has more than {MAX_BYTES:,} bytes, the most that a policy may have")
     if text.startswith(b"\xef\xbb\xbf"):
         raise _at_start("the file begins with a byte order mark; save it as UTF-8 without one")
     try:

@@ -15,6 +15,7 @@ from mcpwatch.policy.values import PolicyError, Problem
 
 MAX_DEPTH = 64
 MAX_PROBLEMS = 1_000
+_MORE = "there are more problems than these; mend these and check again"
 
 
 class Broken:
@@ -109,7 +110,11 @@ class Report:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(sorted(self._errors, key=lambda problem: (problem.line, problem.column)))
+        found = sorted(self._errors, key=lambda problem: (problem.line, problem.column))
+        if not self.full:
+            return tuple(found)
+        last = found[MAX_PROBLEMS - 1]
+        return *found[: MAX_PROBLEMS - 1], Problem(last.line, last.column, "", _MORE)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -98,11 +98,26 @@ def test_explain_in_json_has_every_promised_field(run: Run) -> None:
     assert set(found["steps"][0]) >= {"step", "rule", "result", "detail"}
 
 
-@pytest.mark.parametrize("arguments", ["[]", "{", "1"])
-def test_arguments_that_are_no_object_are_exit_2(run: Run, arguments: str) -> None:
+@pytest.mark.parametrize(
+    "arguments", ["[]", "{", "1", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e400}', '{"a": ' + "[" * 100_000]
+)
+def test_arguments_that_no_gateway_would_take_are_exit_2(run: Run, arguments: str) -> None:
     done = run("policy", "explain", SEED, "--tool", "t", "--args", arguments)
     assert done.code == 2
     assert "--args" in done.err
+
+
+def test_a_call_that_waits_is_not_called_denied(run: Run, tmp_path: Path) -> None:
+    policy = {"version": "1", "default": "deny", "tools": {"t": {"approve_if": [{"conditions": []}]}}}
+    done = run("policy", "explain", written(tmp_path, "p.json", policy), "--tool", "t")
+    assert done.out.startswith("HOLD  by /tools/t/approve_if/0\n")
+    assert "if nobody approves, the agent is told" in " ".join(done.out.split())
+
+
+def test_a_case_file_with_a_key_twice_is_exit_2(run: Run, tmp_path: Path) -> None:
+    path = written(tmp_path, "case.json", '[{"id": "one", "id": "two", "policy": null, "calls": []}]')
+    done = run("policy", "test", path)
+    assert (done.code, 'the key "id" twice' in done.err) == (2, True)
 
 
 def test_explaining_by_an_invalid_policy_is_exit_3(run: Run) -> None:

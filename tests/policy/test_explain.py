@@ -114,8 +114,35 @@ def test_every_stage_can_be_explained_and_written_as_json() -> None:
 
 def test_what_no_line_decides_has_no_line() -> None:
     engine = engine_of({"t": {"validate": "schema"}, "u": {}}, all_tools={"deny_if": [rule(("args.x", "eq", 1))]})
-    assert [step["line"] for step in explain_json(engine, call(), NOON_MS)["steps"]] == [None, None, 1, None]
-    assert explain_json(engine, call("v"), NOON_MS)["steps"][-1]["line"] is None
+    assert [step["line"] for step in explain_json(engine, call(), NOON_MS)["steps"]] == [None, None, 1, 1]
+
+
+def test_what_keeps_a_tool_out_is_named_with_its_line() -> None:
+    lines = (
+        '{"version": "1",',
+        '"default": "deny",',
+        '"hide": ["a",',
+        '"b*"],',
+        '"all_tools":',
+        '{"validate": "schema"},',
+        '"tools": {"t": {},',
+        '"u": {"action": "hide"}, "v":',
+        '{"validate": "schema"}}}',
+    )
+    engine = Engine()
+    engine.install(compile_policy(read_policy("\n".join(lines).encode())))
+
+    def line(tool: str) -> object:
+        return explain_json(engine, call(tool), NOON_MS)["steps"][-1]["line"]
+
+    assert {tool: line(tool) for tool in ("a", "bb", "none", "t", "u", "v")} == {
+        "a": 3,
+        "bb": 4,
+        "none": 2,
+        "t": 5,
+        "u": 8,
+        "v": 8,
+    }
 
 
 def test_without_a_policy_there_is_one_step() -> None:
