@@ -47,6 +47,29 @@ def test_a_policy_that_says_what_it_means_gets_no_remark() -> None:
     assert remarks(policy(tool, hide=["gone"]), offered("t", "gone", "unlisted")) == []
 
 
+def test_an_approval_that_a_number_in_quotes_walks_past_is_told() -> None:
+    asks = {"approve_if": [rule(condition(op="eq", value=1), condition(op="gt", value=5))]}
+    pointer, message = only(policy(asks, all_tools={"limits": [SLIDING]}))
+    assert pointer == "/tools/t/approve_if/0"
+    assert message.startswith('a call with args.x as a text, like "500", is not held by this rule')
+    refused_else = (
+        {"require": [rule(condition(op="gte", value=0), condition(op="exists", value=True))]},
+        {"deny_if": [rule(condition(op="lt", value=0)), rule(condition(op="exists", value=False))]},
+        {"validate": "schema"},
+    )
+    for guard in refused_else:
+        assert remarks(policy(asks | guard, all_tools={"limits": [SLIDING]})) == []
+        assert remarks(policy(asks, all_tools=guard | {"limits": [SLIDING]})) == []
+    no_guard = (
+        {"require": [rule(condition(op="gte", value=0), mode="observe")]},
+        {"require": [rule(condition(path="args.y", op="gte", value=0))]},
+        {"deny_if": [rule(condition(op="lt", value=0), condition(op="exists", value=True))]},
+    )
+    for guard in no_guard:
+        found = remarks(policy(asks | guard, all_tools={"limits": [SLIDING]}))
+        assert "/tools/t/approve_if/0" in [pointer for pointer, _ in found]
+
+
 def test_tools_that_the_upstream_does_not_offer_are_named_with_the_nearest() -> None:
     text = policy(tools={"get_pod_log": {}, "list_*": {}, "x*": {}}, hide=["lst_pods", "y*", "list_p*"])
     found = remarks(text, offered("get_pod_logs", "list_pods"))
