@@ -135,6 +135,15 @@ def test_a_redacted_argument_that_the_draft_needs_cannot_be_known(entry: Any, ar
     assert report.flipped == 0
 
 
+def test_what_only_a_schema_decides_cannot_be_known_without_it() -> None:
+    draft = compiled({"t": {"validate": "schema", "deny_if": [rule(("args.n", "eq", 1))]}})
+    records = [record(1, {"n": 1}), record(2, {"n": 2}), record(3, {"n": 3})]
+    report = replay(records, draft)
+    assert flips(report) == [("t", "/tools/t/deny_if/args.n-eq", "allow", "deny", 1, [1])]
+    assert [(each.rule, each.count, each.after) for each in report.of("unknown")] == [("the tool's schema", 2, "")]
+    assert replay(records, draft, schemas={}).flipped == 3
+
+
 def test_a_redacted_argument_that_decides_nothing_is_no_obstacle() -> None:
     entry = {
         "deny_if": [rule(("args.n", "eq", 1)), rule(("args.x.z", "eq", 1))],
