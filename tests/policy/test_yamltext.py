@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 import yaml
@@ -34,7 +36,8 @@ def places(text: str | bytes) -> list[tuple[int, int, str]]:
 
 @given(POLICIES, st.booleans())
 def test_a_policy_means_the_same_in_yaml(value: Object, flow: bool) -> None:
-    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=flow, sort_keys=False)
+    dump = cast("Callable[..., str]", yaml.safe_dump)  # pyright: ignore[reportUnknownMemberType]
+    text = dump(value, allow_unicode=True, default_flow_style=flow, sort_keys=False)
     as_json = read(json.dumps(value))
     as_yaml = read(text, "p.yml")
     assert document_json(as_yaml) == document_json(as_json)
