@@ -108,7 +108,7 @@ def test_arguments_that_no_gateway_would_take_are_exit_2(run: Run, arguments: st
 
 
 def test_a_call_that_waits_is_not_called_denied(run: Run, tmp_path: Path) -> None:
-    policy: Any = {"version": "1", "default": "deny", "tools": {"t": {"approve_if": [{"conditions": []}]}}}
+    policy = {"version": "1", "default": "deny", "tools": {"t": {"action": "require_approval"}}}
     done = run("policy", "explain", written(tmp_path, "p.json", policy), "--tool", "t")
     assert done.out.startswith("HOLD  by /tools/t/approve_if/0\n")
     assert "if nobody approves, the agent is told" in " ".join(done.out.split())

@@ -105,7 +105,27 @@ def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any]) -> N
 
 
 def test_what_is_no_case_is_a_difference() -> None:
-    assert [result.ok for result in run_cases([5, "x"], lambda name: b"")] == [False, False]
+    results = run_cases([5, "x"], lambda name: b"")
+    assert [(result.id, result.calls, result.differences[0].lines()) for result in results] == [
+        ("#0", 0, ["the case cannot be run", "  expected  a case is an object", "  got       5"]),
+        ("#1", 0, ["the case cannot be run", "  expected  a case is an object", "  got       x"]),
+    ]
+
+
+def test_a_call_that_names_no_caller_is_of_the_grant_local_without_client_and_session() -> None:
+    for scope in ("grant", "client", "session"):
+        limits = [{"counter": "c", "window": "minute", "max": 9, "scope": scope}]
+        policy = {"version": "1", "default": "deny", "tools": {"t": {"limits": limits}}}
+        named = call(counters={"c": 2}) | {"grant": "local", "client": "", "session": ""}
+        assert run_one(policy=policy, calls=[call(counters={"c": 1}), named]).ok
+
+
+def test_a_case_may_bring_the_schemas_of_its_tools() -> None:
+    policy = {"version": "1", "default": "deny", "tools": {"t": {"validate": "schema"}}}
+    calls = [call(decision="allow"), call(decision="deny") | {"args": {"n": "x"}}]
+    schemas = {"t": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    assert run_one(policy=policy, calls=calls, schemas=schemas).ok
+    assert not run_one(policy=policy, calls=calls).ok
 
 
 def test_a_policy_file_is_read_once() -> None:

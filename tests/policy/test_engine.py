@@ -84,7 +84,8 @@ def test_a_very_long_name_is_judged_and_not_kept() -> None:
     engine = engine_of({"t*": {}})
     for _ in range(2):
         assert outcome(engine.admit(call("t" * 100_000), NOON_MS)) == ("allow", "")
-    assert len(engine.admit(call("u" * 100_000), NOON_MS).message) < 600
+    assert engine.admit(call("u" * 100_000), NOON_MS).message == f'Tool "{"u" * 511}…" is not permitted by policy'
+    assert engine.admit(call("u" * 512), NOON_MS).message == f'Tool "{"u" * 512}" is not permitted by policy'
 
 
 def test_many_names_are_judged_alike() -> None:
@@ -283,6 +284,33 @@ def test_explaining_charges_nothing_and_names_the_values() -> None:
         "args.n lt 5 (is 4): holds",
         "r: 0 of 3 used per minute for grant local, 1 with this call",
     ]
+
+
+def test_deciding_and_explaining_go_through_the_same_steps() -> None:
+    entry = {
+        "require": [rule(("args.n", "exists", True)), rule(("args.n", "eq", 9), mode="observe")],
+        "deny_if": [rule(("args.n", "gt", 5)), rule(("args.n", "gt", 1), mode="observe")],
+        "approve_if": [rule(("args.ask", "eq", True)), rule(("args.n", "eq", 4), mode="observe")],
+        "limits": [
+            limit(9),
+            limit(0, "o", mode="observe"),
+            limit(1, "p", increment_from="args.none", mode="observe"),
+        ],
+    }
+    engine = engine_of({"t": entry})
+    explained = engine.explain(call(n=4), NOON_MS)
+    decided = engine.admit(call(n=4), NOON_MS)
+    ids = [(step.step, step.rule, step.result) for step in decided.steps]
+    assert ids == [(step.step, step.rule, step.result) for step in explained.steps]
+    assert [step for step, _, _ in ids] == [
+        *("hide", "default", "require", "require", "deny_if", "deny_if", "approve_if", "approve_if"),
+        *("limits", "limits", "limits"),
+    ]
+    assert [result for _, _, result in ids].count("observe") == 5
+    assert (decided.would_deny, decided.reason) == (
+        "/tools/t/require/args.n-eq",
+        "observed only: /tools/t/require/args.n-eq",
+    )
 
 
 def test_deciding_does_not_write_values_of_arguments_into_reasons_or_steps() -> None:

@@ -70,6 +70,23 @@ def test_an_approval_that_a_number_in_quotes_walks_past_is_told() -> None:
         assert "/tools/t/approve_if/0" in [pointer for pointer, _ in found]
 
 
+def test_a_fixed_window_is_told_once_with_how_much_can_pass() -> None:
+    rest = (
+        'up to twice the maximum, here 2 x 1 = 2, can pass around its edge; "algorithm": "sliding" allows no such burst'
+    )
+    assert remarks(policy({"limits": [limit()]})) == [("/tools/t/limits/0", f"a fixed window: {rest}")]
+    several = {"limits": [limit(), limit(counter="d", scope="global"), limit(counter="e", scope="client")]}
+    assert remarks(policy(several))[0] == ("/tools/t/limits/0", f"a fixed window (and 2 more like it): {rest}")
+
+
+def test_a_value_that_is_in_no_list_is_told_at_the_list() -> None:
+    never = {"require": [rule(condition(op="in", value=[]))], "limits": [SLIDING]}
+    assert only(policy(never)) == (
+        "/tools/t/require/0/conditions/0/value",
+        "nothing is in an empty list: this never holds",
+    )
+
+
 def test_tools_that_the_upstream_does_not_offer_are_named_with_the_nearest() -> None:
     text = policy(tools={"get_pod_log": {}, "list_*": {}, "x*": {}}, hide=["lst_pods", "y*", "list_p*"])
     found = remarks(text, offered("get_pod_logs", "list_pods"))

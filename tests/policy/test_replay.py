@@ -127,6 +127,7 @@ def test_what_no_policy_decided_is_left_out(other: dict[str, Any]) -> None:
         ({"limits": [limit(1, scope="args.x")]}, {"x": {"y": "[redacted]"}}, "args.x"),
         ({"limits": [limit(1, increment_from="args.x")]}, {"x": "[redacted]"}, "args.x"),
         ({"validate": "schema"}, {"x": "[redacted]"}, "args"),
+        ({"validate": "schema", "require": [rule(("args.n", "eq", 1))]}, {"n": 1, "x": "[redacted]"}, "args"),
     ],
 )
 def test_a_redacted_argument_that_the_draft_needs_cannot_be_known(entry: Any, args: Any, path: str) -> None:

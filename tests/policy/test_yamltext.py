@@ -167,6 +167,17 @@ def test_aliases_have_a_bound() -> None:
     assert place[2] == ""
 
 
+def test_aliases_of_aliases_count_for_all_that_they_stand_for() -> None:
+    """The billion laughs, where every entry would be looked at."""
+    levels = ["&l0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"&l{at} [{', '.join([f'*l{at - 1}'] * 9)}]" for at in range(1, 12)]
+    value = "[" + ", ".join(levels) + "]"
+    rule = f"{{conditions: [{{path: args.x, op: in, value: {value}}}]}}"
+    assert [message for _, message in faults(f"{HEAD}tools: {{t: {{require: [{rule}]}}}}\n", "p.yaml")] == [
+        "aliases stand for more than 10,000 entries"
+    ]
+
+
 @pytest.mark.parametrize("depth", [65, 10_000])
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_depth_has_a_bound(opening: str, depth: int) -> None:
