@@ -77,6 +77,9 @@ def test_a_counter_that_differs_is_named() -> None:
         ({"policy_file": "broken.json"}, "broken.json"),
         ({"polcy": {}}, "polcy"),
         ({"calls": {}}, "{}"),
+        ({"policy_file": 5}, "policy_file is 5, not the name of a file"),
+        ({"schemas": 5}, "5"),
+        ({"schemas": {"t": 5}}, "{'t': 5}"),
     ],
 )
 def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) -> None:
@@ -96,12 +99,37 @@ def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> 
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"at": "2026-11-22T10:30:00"}, {"at": "soon"}, {"args": []}, {"tols": "t"}, {"expect": {"decison": "deny"}}],
+    ("fields", "got"),
+    [
+        ({"at": "2026-11-22T10:30:00"}, "2026-11-22T10:30:00: a time needs its zone, as in 2026-11-22T10:30:00Z"),
+        ({"at": "soon"}, "soon is no time like 2026-11-22T10:30:00Z"),
+        ({"at": 5}, "at is missing or no text"),
+        ({"tool": None}, "tool is missing or no text"),
+        ({"grant": 5}, "grant is missing or no text"),
+        ({"client": {}}, "client is missing or no text"),
+        ({"session": True}, "session is missing or no text"),
+        ({"outcome": 0}, "outcome is missing or no text"),
+        ({"args": []}, "args is missing or no object"),
+        ({"args": None}, "args is missing or no object"),
+        ({"expect": "deny"}, "expect is missing or no object"),
+        ({"expect": {"counters": 1}}, "counters is missing or no object"),
+        ({"tols": "t", "expect": {"decison": "deny", "b": 1}}, "unknown: tols, b, decison"),
+    ],
 )
-def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any]) -> None:
-    result = run_one(calls=[call(decision="allow") | fields])
-    assert [each.what for each in result.differences] == ["the call cannot be made"]
+def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any], got: str) -> None:
+    result = run_one(calls=[call(decision="allow"), call(decision="allow") | fields])
+    assert [each.lines() for each in result.differences] == [
+        ["call 2: the call cannot be made", "  expected  at, tool, args and expect", f"  got       {got}"]
+    ]
+
+
+def test_what_is_no_call_is_a_difference() -> None:
+    result = run_one(calls=[5, None, {"at": AT}])
+    assert [each.got for each in result.differences] == [
+        "a call is missing or no object",
+        "a call is missing or no object",
+        "expect is missing or no object",
+    ]
 
 
 def test_what_is_no_case_is_a_difference() -> None:
