@@ -29,9 +29,10 @@ LEAST_SECONDS: Final = 10.0
 
 
 class Campaign:
-    """`sample` and `seconds` bound what is tried; `seed` draws it."""
+    """`sample` and `seconds` bound what is tried; `seed` draws it. `most` bounds the tests that are run for one fault."""
 
-    def __init__(self, files: list[Path], sample: int | None, seed: int, seconds: float) -> None:
+    def __init__(self, files: list[Path], sample: int | None, seed: int, seconds: float, most: int | None) -> None:
+        self._most = most
         self._seconds = seconds
         self.tried: Counter[str] = Counter()
         self.killed: Counter[str] = Counter()
@@ -56,6 +57,8 @@ class Campaign:
             if time.monotonic() > end:
                 break
             self._try(imported, file, mutant, session.items, reached)
+            if self.tried.total() % 100 == 0:
+                print(f"{self.killed.total()} of {self.tried.total()} killed", flush=True)
         self._print()
         return True
 
@@ -63,6 +66,7 @@ class Campaign:
         place = (str(file.resolve()), mutant.function)
         covering = [item for item in items if place in reached[item.nodeid][1]]
         covering.sort(key=lambda item: reached[item.nodeid][0])
+        covering = covering[: self._most]
         seconds = LEAST_SECONDS + 5 * sum(reached[item.nodeid][0] for item in covering)
         survived = forked(lambda: _survives(imported, mutant, str(file.resolve()), covering, seconds)) == b"survived"
         self.tried[file.stem] += 1
