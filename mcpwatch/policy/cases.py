@@ -79,11 +79,9 @@ def _run_case(case: Any, index: int, base: Callable[[str], bytes]) -> CaseResult
         return _broken(name, "calls is a list", calls)
     if unknown := sorted(fields.keys() - _CASE_KEYS):
         return _broken(name, "only " + ", ".join(sorted(_CASE_KEYS)), ", ".join(unknown))
-    schemas = fields.get("schemas") or {}
-    if not isinstance(schemas, dict) or not all(
-        isinstance(schema, dict) for schema in cast("dict[str, Any]", schemas).values()
-    ):
-        return _broken(name, "schemas is an object: tool names, each with its inputSchema", schemas)
+    schemas = _schemas(fields.get("schemas"))
+    if schemas is None:
+        return _broken(name, "schemas is an object: tool names, each with its inputSchema", fields["schemas"])
     engine = Engine()
     try:
         policy = _policy(fields, base)
@@ -91,10 +89,18 @@ def _run_case(case: Any, index: int, base: Callable[[str], bytes]) -> CaseResult
         return _broken(name, "a policy that can be put in force", _first_problem(error))
     if policy is not None:
         engine.install(policy)
-    engine.set_schemas(cast("dict[str, dict[str, Any]]", schemas))
+    engine.set_schemas(schemas)
     entries = cast("list[Any]", calls)
     differences = [found for number, call in enumerate(entries, 1) for found in _run_call(engine, call, number)]
     return CaseResult(name, len(entries), tuple(differences))
+
+
+def _schemas(value: Any) -> dict[str, dict[str, Any]] | None:
+    """The schemas of a case; None when that is something else."""
+    if value is not None and not isinstance(value, dict):
+        return None
+    found = cast("dict[str, Any]", value or {})
+    return found if all(isinstance(schema, dict) for schema in found.values()) else None
 
 
 def _broken(name: str, expected: str, got: Any) -> CaseResult:

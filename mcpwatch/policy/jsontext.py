@@ -174,7 +174,7 @@ class _Json:
         if not follows:
             return self._report.fatal(at, "a text without its closing quote")
         if follows == "\\":
-            return self._report.fatal(end, f"unknown escape {self._text[end : end + 2]!a} in a text")
+            return self._report.fatal(end, f"unknown escape {self._text[end : end + 2]} in a text")
         return self._report.fatal(end, "a text must end on its line; write a line feed as \\n")
 
     def _unexpected(self, at: int, want: _Want) -> Exception:

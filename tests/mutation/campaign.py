@@ -29,7 +29,7 @@ LEAST_SECONDS: Final = 10.0
 
 
 class Campaign:
-    """`sample` and `seconds` bound what is tried; `seed` draws it. `most` bounds the tests that are run for one fault."""
+    """`sample` and `seconds` bound what is tried; `seed` draws it. `most` bounds the tests for one fault."""
 
     def __init__(self, files: list[Path], sample: int | None, seed: int, seconds: float, most: int | None) -> None:
         self._most = most
