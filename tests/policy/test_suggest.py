@@ -50,6 +50,20 @@ def test_a_suggestion_allows_what_was_allowed_and_no_other_tool() -> None:
     assert flips(suggestion, records) == 0
 
 
+def test_the_summary_says_from_when_to_when_calls_were_seen() -> None:
+    records = [record(1), record(2, decision="deny", rule="(hidden)"), record(61), record(7_200)]
+    suggestion = suggest([*records, record(9_000, decision="deny", rule="(hidden)")], [])
+    assert suggestion.evidence[""] == "1 tool in 3 allowed calls, 2026-11-22 12:00 to 2026-11-22 14:00"
+
+
+def test_values_are_few_from_four_calls_a_value_on() -> None:
+    names = [f"ns{at}" for at in range(6)]
+    assert "require" in suggest(many(24, ns=names), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(23, ns=names), []).policy["tools"]["t"]
+    assert "require" in suggest(many(20, ns=["dev"]), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(19, ns=["dev"]), []).policy["tools"]["t"]
+
+
 def test_each_line_carries_its_evidence() -> None:
     records = many(40, ns=["dev"])
     suggestion = suggest(records, [{"name": "t", "inputSchema": SCHEMA}, {"name": "u"}])
