@@ -73,9 +73,9 @@ def test_a_counter_that_differs_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "got"),
     [
-        ({"policy": {"version": "2", "default": "deny"}}, "version"),
+        ({"policy": {"version": "2", "default": "deny"}}, '1:13 /version expected the text "1", found the text "2"'),
         ({"policy_file": "broken.json"}, "broken.json"),
-        ({"polcy": {}}, "polcy"),
+        ({"polcy": {}, "callz": 1}, "callz, polcy"),
         ({"calls": {}}, "{}"),
         ({"policy_file": 5}, "policy_file is 5, not the name of a file"),
         ({"schemas": 5}, "5"),

@@ -80,6 +80,19 @@ def test_a_look_alike_is_only_noted_while_everything_is_observed() -> None:
     assert decision.reason == "observed only: (look-alike)"
 
 
+def test_the_step_of_the_default_says_why_a_tool_passes_or_not() -> None:
+    def said(engine: Engine, tool: str) -> str:
+        return next(step.detail for step in engine.admit(call(tool), NOON_MS).steps if step.step == "default")
+
+    listing = engine_of({"t": {}, "get_*": {}})
+    assert [said(listing, tool) for tool in ("t", "get_x", "u")] == [
+        "listed",
+        'listed by the pattern "get_*"',
+        "not listed, default deny",
+    ]
+    assert said(engine_of({"t": {}}, default="allow"), "u") == "not listed, default allow"
+
+
 def test_a_very_long_name_is_judged_and_not_kept() -> None:
     engine = engine_of({"t*": {}})
     for _ in range(2):
@@ -291,6 +304,7 @@ def test_deciding_and_explaining_go_through_the_same_steps() -> None:
         "require": [rule(("args.n", "exists", True)), rule(("args.n", "eq", 9), mode="observe")],
         "deny_if": [rule(("args.n", "gt", 5)), rule(("args.n", "gt", 1), mode="observe")],
         "approve_if": [rule(("args.ask", "eq", True)), rule(("args.n", "eq", 4), mode="observe")],
+        "validate": "schema",
         "limits": [
             limit(9),
             limit(0, "o", mode="observe"),
@@ -298,15 +312,30 @@ def test_deciding_and_explaining_go_through_the_same_steps() -> None:
         ],
     }
     engine = engine_of({"t": entry})
+    engine.set_schemas({"t": {"type": "object"}})
     explained = engine.explain(call(n=4), NOON_MS)
     decided = engine.admit(call(n=4), NOON_MS)
     ids = [(step.step, step.rule, step.result) for step in decided.steps]
     assert ids == [(step.step, step.rule, step.result) for step in explained.steps]
     assert [step for step, _, _ in ids] == [
-        *("hide", "default", "require", "require", "deny_if", "deny_if", "approve_if", "approve_if"),
+        *("hide", "default", "require", "require", "deny_if", "deny_if", "validate", "approve_if", "approve_if"),
         *("limits", "limits", "limits"),
     ]
     assert [result for _, _, result in ids].count("observe") == 5
+    assert [step.detail for step in decided.steps] == [
+        "not hidden",
+        "listed",
+        "args.n exists true: holds",
+        "args.n eq 9: does not hold",
+        "args.n gt 5: does not hold",
+        "args.n gt 1: holds",
+        "the arguments satisfy the tool's schema",
+        "args.ask eq true: does not hold",
+        "args.n eq 4: holds",
+        "within 9 per minute per grant",
+        "o: 0 of 0 used per minute for grant local, this call asks for 1",
+        "p: the amount is not a number of 0 or more",
+    ]
     assert (decided.would_deny, decided.reason) == (
         "/tools/t/require/args.n-eq",
         "observed only: /tools/t/require/args.n-eq",

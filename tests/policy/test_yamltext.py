@@ -178,6 +178,19 @@ def test_aliases_of_aliases_count_for_all_that_they_stand_for() -> None:
     ]
 
 
+@pytest.mark.parametrize(("uses", "read_too"), [(99, True), (100, False)])
+def test_an_alias_of_a_list_of_aliases_counts_for_the_entries_of_both(uses: int, read_too: bool) -> None:
+    """Nine aliases of ten entries are 90 and make a list of 100: ninety-nine of those are 9,990 in all."""
+    inner = "&a [x, x, x, x, x, x, x, x, x]"
+    outer = f"&b [{', '.join(['*a'] * 9)}]"
+    value = f"[{inner}, {outer}, {', '.join(['*b'] * uses)}]"
+    text = f"{HEAD}tools: {{t: {{require: [{{conditions: [{{path: args.x, op: in, value: {value}}}]}}]}}}}\n"
+    if read_too:
+        assert read(text, "p.yaml")
+    else:
+        assert faults(text, "p.yaml") == [("", "aliases stand for more than 10,000 entries")]
+
+
 @pytest.mark.parametrize("depth", [65, 10_000])
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_depth_has_a_bound(opening: str, depth: int) -> None:
