@@ -3,8 +3,8 @@
     python -m tests.mutation [MODULE…] [--sample N] [--seed N] [--minutes N] [--tests N]
 
 All tests are collected once; each fault is then tried in a fork of this process: the functions of the module get their
-faulty code, and the tests that reach the function run, the quickest first, until one fails. Survivors are printed. With
-`--minutes` it stops after that time, having tried a random sample of all faults.
+faulty code, and the tests that reach the function run, its own and the quickest first, until one fails. Survivors are
+printed. With `--minutes` it stops after that time, having tried a random sample of all faults.
 """
 
 from __future__ import annotations

@@ -277,6 +277,19 @@ def test_a_tool_under_a_pattern_gets_an_entry_of_its_own_with_the_pattern_s_rule
     assert changed["tools"]["get_*"] == {"deny_if": [{"conditions": NOTHING}], "limits": [limit]}
 
 
+def test_allowing_takes_away_the_denials_without_conditions_and_no_others() -> None:
+    asked, always, noted = (
+        {"conditions": [{"path": "args.x", "op": "eq", "value": 1}]},
+        {"conditions": NOTHING},
+        {"conditions": NOTHING, "mode": "observe"},
+    )
+    denials = [asked, always, noted, always]
+    own = meaning(edit.allow_tool(policy({"deny_if": denials, "category": "Read"}), "t"))["tools"]
+    assert own == {"t": {"category": "Read", "deny_if": [asked, noted]}}
+    under = meaning(edit.allow_tool(policy(tools={"t*": {"deny_if": denials}}), "tt"))["tools"]
+    assert under == {"t*": {"deny_if": denials}, "tt": {"deny_if": [asked, noted]}}
+
+
 def test_what_hides_or_denies_more_than_one_tool_is_left_to_the_operator() -> None:
     with pytest.raises(ValueError, match=r'"get_\*" hides get_pods too'):
         edit.unhide_tool(policy(hide=["get_pods", "get_*"]), "get_pods")

@@ -312,7 +312,7 @@ def test_deciding_and_explaining_go_through_the_same_steps() -> None:
         ],
     }
     engine = engine_of({"t": entry})
-    engine.set_schemas({"t": {"type": "object"}})
+    engine.set_schemas({"t": {"type": "object", "properties": {"n": {}}}})
     explained = engine.explain(call(n=4), NOON_MS)
     decided = engine.admit(call(n=4), NOON_MS)
     ids = [(step.step, step.rule, step.result) for step in decided.steps]

@@ -174,14 +174,43 @@ def test_arguments_that_the_tool_does_not_declare() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["^a$", r"\Aa\z", "^a$|^b$", "(?i)^a$", "^(a|b)$", "^[|$]$", r"^\|$", r"^a\\$", "^[]|]$", "^$", r"^a\\\z"],
+    [
+        "^((a|b)|c)$",
+        "^(?:a(b|(c)))$|^d$",
+        "^a$",
+        r"\Aa\z",
+        "^a$|^b$",
+        "(?i)^a$",
+        "^(a|b)$",
+        "^[|$]$",
+        r"^\|$",
+        r"^a\\$",
+        "^[]|]$",
+        "^$",
+        r"^a\\\z",
+    ],
 )
 def test_anchored_patterns(pattern: str) -> None:
     assert is_anchored(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", ["a", "", "^a", "a$", "^dev|staging$", "^a$|b", r"^a\$", r"^a\\z", "(^a$)", "^az", r"\^a$", r"^a\\\$"]
+    "pattern",
+    [
+        "a",
+        "",
+        "^a",
+        "a$",
+        "^((a)b)|c$",
+        "^dev|staging$",
+        "^a$|b",
+        r"^a\$",
+        r"^a\\z",
+        "(^a$)",
+        "^az",
+        r"\^a$",
+        r"^a\\\$",
+    ],
 )
 def test_patterns_that_match_within_a_text(pattern: str) -> None:
     assert not is_anchored(pattern)
@@ -229,6 +258,8 @@ def test_the_edge_of_fixed_windows_is_said_once() -> None:
     ("tool", "pointer"),
     [
         ({"require": [rule()]}, "/tools/t/require/0"),
+        ({"require": [rule(condition()), rule(condition())]}, "/tools/t/require/1"),
+        ({"approve_if": [rule(condition()), rule(condition())]}, "/tools/t/approve_if/1"),
         ({"require": [rule(condition(), condition(path="args.y")), rule(condition())]}, "/tools/t/require/1"),
         ({"deny_if": [rule(), rule(condition(op="exists", value=True))]}, "/tools/t/deny_if/1"),
         ({"approve_if": [rule(condition()), rule(condition(path="args.y"), condition())]}, "/tools/t/approve_if/1"),
@@ -281,6 +312,7 @@ def test_under_default_allow_offered_tools_without_a_rule_are_named() -> None:
     text = policy(default="allow", tools={"a*": READS, "b": READS}, hide=["hid"])
     assert remarks(text, offered("a1", "b", "hid")) == []
     assert only(text, offered("a1", "b", "hid", "c")) == ("/default", "an offered tool is allowed without any rule: c")
+    assert only(text, offered("a1", "b", "hid", "c", "d"))[1] == "2 offered tools are allowed without any rule: c, d"
     message = only(text, offered("a", "b", "hid", *"defghij"))[1]
     assert message == "7 offered tools are allowed without any rule: d, e, f, g, h, …"
     assert remarks(policy(default="allow", tools={}, all_tools=READS), offered("c")) == []

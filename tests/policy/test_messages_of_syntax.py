@@ -91,6 +91,44 @@ def test_faults_of_yaml(text: str, place: tuple[int, int, str], message: str) ->
     assert first(text, "p.yaml") == (*place, message)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [(b"\xff", (1, 1)), (b'{"version": "1",\n"a": "\xff"}', (2, 7)), ('{"é":\n\n "è'.encode() + b"\xe9", (3, 4))],
+)
+def test_bytes_that_are_no_text_are_named_where_they_are(text: bytes, place: tuple[int, int]) -> None:
+    with pytest.raises(PolicyError) as caught:
+        read_policy(text)
+    (problem,) = caught.value.problems
+    found = text[-1] if text[-1] > 0x7F else 0xFF
+    assert (problem.line, problem.column, problem.message) == (*place, f"not UTF-8: the byte 0x{found:02x}")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_yaml"),
+    [
+        ("p.yaml", True),
+        ("P.YML", True),
+        ("p.json", False),
+        ("P.JSON", False),
+        ("p.jsonc", False),
+        ("json", True),
+        (".json.txt", True),
+    ],
+)
+def test_the_ending_of_the_name_tells_yaml_from_json(name: str, is_yaml: bool) -> None:
+    if is_yaml:
+        assert read_policy(HEAD.encode(), name=name).default == "deny"
+    else:
+        assert first(HEAD, name) == (1, 1, "", "expected a value, found 'version'")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"version": "1", "default": "deny",}', '\n\t {"version": "1", "default": "deny",}', "["]
+)
+def test_without_an_ending_a_bracket_tells_json(text: str) -> None:
+    assert "JSON" in first(text, "policy")[3] or "ends too early" in first(text, "policy")[3]
+
+
 def test_an_editor_can_underline_what_is_meant() -> None:
     with pytest.raises(PolicyError) as caught:
         read_policy(f"{HEAD}description: 0123456\nhide: [no]\n".encode(), name="p.yaml")
