@@ -16,6 +16,7 @@ from mcpwatch.cli.times import Since
 from mcpwatch.config import Place
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.explain import explain_json
+from mcpwatch.policy.problems import visible
 from mcpwatch.policy.values import Caller, ToolCall
 
 _WORDS = {"allow": "ALLOW", "deny": "DENY", "hold": "HOLD"}
@@ -56,7 +57,7 @@ def explain(
         put_json(found)
         return
     for line in _lines(file, found):
-        put(line)
+        put(visible(line))
     if not upstream and any(step["step"] == "validate" for step in found["steps"]):
         say("The tool's schema was asked of nobody; --upstream NAME takes it from the running gateway.")
 

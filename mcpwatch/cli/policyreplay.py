@@ -15,6 +15,7 @@ from mcpwatch.cli.reach import known_schemas
 from mcpwatch.cli.times import since_option
 from mcpwatch.config import Place
 from mcpwatch.policy.document import PolicyDocument
+from mcpwatch.policy.problems import visible
 from mcpwatch.policy.replay import SCHEMA, Finding, Report, replay_json
 from mcpwatch.policy.replay import replay as fold
 from mcpwatch.records import rfc3339
@@ -53,7 +54,7 @@ def replay(
         put_json(replay_json(report))
     else:
         for line in _lines(report):
-            put(line)
+            put(visible(line))
     context.exit(_DIFFERENT if report.of("flip") else 0)
 
 

@@ -13,6 +13,7 @@ from mcpwatch.cli.output import json_of, put, put_json, say
 from mcpwatch.cli.policyread import read_bytes
 from mcpwatch.errors import ConfigError
 from mcpwatch.policy.cases import CaseResult, Difference, run_cases
+from mcpwatch.policy.problems import visible
 
 _DIFFERENT = 6
 
@@ -64,10 +65,10 @@ def _whole(path: Path) -> str:
 
 def _tell(failed: list[tuple[Path, CaseResult]]) -> None:
     for path, result in failed:
-        put(f"DIFFERENT {path} {result.id}")
+        put(visible(f"DIFFERENT {path} {result.id}"))
         for difference in result.differences:
             for line in difference.lines():
-                put(f"  {line}")
+                put(visible(f"  {line}"))
     if failed:
         say("Expected is what the case file says; got is what the policy does.")
 
