@@ -178,12 +178,10 @@ class CompiledPolicy:
         return next((span for found, span in self._spans() if found == wanted), None)
 
     def hidden_at(self, tool: str) -> Span | None:
-        """Where the text hides `tool`: the entry of `hide`, or the tool's own in the short form."""
-        for at, name in enumerate(self.document.hide):
-            if compile_pattern(name)(tool):
-                own = self.document.tools.get(name)
-                return self.document.places.get(f"/hide/{at}", None if own is None else own.span)
-        return None
+        """Where the text hides `tool`, which it does: the entry of `hide`, or the tool's own in the short form."""
+        at, name = next(pair for pair in enumerate(self.document.hide) if compile_pattern(pair[1])(tool))
+        own = self.document.tools.get(name)
+        return self.document.places.get(f"/hide/{at}", None if own is None else own.span)
 
     def _spans(self) -> Iterator[tuple[str, Span]]:
         for key, written in self.document.tools.items():

@@ -29,9 +29,14 @@ LEAST_SECONDS: Final = 10.0
 
 
 class Campaign:
-    """`sample` and `seconds` bound what is tried; `seed` draws it. `most` bounds the tests for one fault."""
+    """`sample` and `seconds` bound what is tried; `seed` draws it. `most` bounds the tests for one fault.
 
-    def __init__(self, files: list[Path], sample: int | None, seed: int, seconds: float, most: int | None) -> None:
+    `again` is what a former campaign printed: only the survivors that it names are tried; "" for all faults.
+    """
+
+    def __init__(
+        self, files: list[Path], sample: int | None, seed: int, seconds: float, most: int | None, again: str
+    ) -> None:
         self._most = most
         self._seconds = seconds
         self.tried: Counter[str] = Counter()
@@ -39,7 +44,7 @@ class Campaign:
         found = [(file, mutant) for file in files for mutant in mutants(file.read_text(), str(file.resolve()))]
         self.all: Counter[str] = Counter(file.stem for file, _ in found)
         Random(seed).shuffle(found)
-        self._chosen = found[:sample]
+        self._chosen = [(file, mutant) for file, mutant in found if _named(file, mutant) in again or not again][:sample]
 
     def pytest_sessionstart(self) -> None:
         """Properties are tried on the same examples each time, and a failure is not made smaller."""
@@ -65,7 +70,7 @@ class Campaign:
     def _try(self, imported: Imported, file: Path, mutant: Mutant, items: list[pytest.Item], reached: Reached) -> None:
         place = (str(file.resolve()), mutant.function)
         covering = [item for item in items if place in reached[item.nodeid][1]]
-        covering.sort(key=lambda item: (not _is_about(item, file.stem), reached[item.nodeid][0]))
+        covering.sort(key=lambda item: (_rank(item, file.stem), reached[item.nodeid][0]))
         covering = covering[: self._most]
         seconds = LEAST_SECONDS + 5 * sum(reached[item.nodeid][0] for item in covering)
         survived = forked(lambda: _survives(imported, mutant, str(file.resolve()), covering, seconds)) == b"survived"
@@ -73,7 +78,7 @@ class Campaign:
         self.killed[file.stem] += not survived
         if survived:
             what = "no test reaches it" if not covering else f"{len(covering)} tests"
-            print(f"survived  {file}:{mutant.line}:{mutant.column + 1}  {mutant.what}  ({what})", flush=True)
+            print(f"survived  {_named(file, mutant)}  ({what})", flush=True)
 
     def _print(self) -> None:
         for name in sorted(self.all):
@@ -141,9 +146,14 @@ def _survives(imported: Imported, mutant: Mutant, file: str, items: list[pytest.
     return b"survived"
 
 
-def _is_about(item: pytest.Item, module: str) -> bool:
-    """Whether the test's file is the module's own, or one that says what is said: those fail first."""
-    return any(word in item.path.stem for word in (module, "said", "messages"))
+def _named(file: Path, mutant: Mutant) -> str:
+    return f"{file}:{mutant.line}:{mutant.column + 1}  {mutant.what}"
+
+
+def _rank(item: pytest.Item, module: str) -> int:
+    """Tests that look at much at once come first, then those of the module's own file: so faults are seen soon."""
+    stem = item.path.stem
+    return 0 if stem in ("test_said", "test_examples") else 1 if module in stem or "messages" in stem else 2
 
 
 class Imported:
