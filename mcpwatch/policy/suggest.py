@@ -30,7 +30,7 @@ DEFAULT_LIMITS: Final[Mapping[Category, tuple[int, str]]] = {
     "Other": (10, "minute"),
 }
 _ASKED: Final = ("Destructive", "Financial")
-_MARGIN_TEXT: Final = "the limit is half as much again"
+_MARGIN_TEXT: Final = "the limit is half as much again, at least one more"
 
 
 @dataclass(frozen=True, slots=True)
