@@ -130,6 +130,8 @@ def test_what_is_no_call_is_a_difference() -> None:
         "a call is missing or no object",
         "expect is missing or no object",
     ]
+    nameless = run_one(calls=[{"at": AT, "expect": {}}, {"tool": "t", "expect": {}}])
+    assert [each.got for each in nameless.differences] == ["tool is missing or no text", "at is missing or no text"]
 
 
 def test_what_is_no_case_is_a_difference() -> None:

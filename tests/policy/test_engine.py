@@ -26,6 +26,8 @@ def test_without_a_policy_everything_is_denied() -> None:
     decision = engine.admit(call(), NOON_MS)
     assert outcome(decision) == ("deny", "(no policy)")
     assert decision.message == NOT_PERMITTED
+    assert (decision.reason, decision.policy) == ("no policy is in force", "")
+    assert [(step.step, step.result) for step in decision.steps] == [("policy", "deny")]
     assert engine.policy is None
     assert not engine.visible("t")
     assert engine.counters(NOON_MS) == []

@@ -133,3 +133,6 @@ def test_an_editor_can_underline_what_is_meant() -> None:
     with pytest.raises(PolicyError) as caught:
         read_policy(f"{HEAD}description: 0123456\nhide: [no]\n".encode(), name="p.yaml")
     assert [problem.length for problem in caught.value.problems] == [7, 2]
+    with pytest.raises(PolicyError) as caught:
+        read_policy(f"{HEAD}tools: {{t: {{<<: {{}}}}}}\n".encode(), name="p.yaml")
+    assert [problem.length for problem in caught.value.problems] == [2, 4]

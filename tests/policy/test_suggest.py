@@ -219,3 +219,23 @@ def test_from_tools_alone_come_the_defaults_of_each_class() -> None:
 )
 def test_a_tool_is_classed_by_its_name_and_annotations_only_make_it_worse(tool: dict[str, Any], category: str) -> None:
     assert classify(tool).category == category
+
+
+@pytest.mark.parametrize(
+    ("tool", "why"),
+    [
+        ({"name": "delete_x", "annotations": {"destructiveHint": True}}, 'its name says "delete"'),
+        ({"name": "pay_x", "annotations": {"destructiveHint": True}}, 'its name says "pay"'),
+        ({"name": "get_x", "annotations": {"destructiveHint": True}}, "upstream annotates it as destructive"),
+        (
+            {"name": "frob", "annotations": {"readOnlyHint": True}},
+            "upstream annotates it as read-only, and its name says nothing else",
+        ),
+        ({"name": "list_x", "annotations": {"readOnlyHint": True}}, 'its name begins with "list"'),
+        ({"name": "x_list"}, 'its name says "list"'),
+        ({"name": "apply_it"}, 'its name says "apply"'),
+        ({"name": "frob"}, "its name says nothing known"),
+    ],
+)
+def test_the_class_says_what_it_comes_from(tool: dict[str, Any], why: str) -> None:
+    assert classify(tool).why == why

@@ -198,6 +198,12 @@ def test_depth_has_a_bound(opening: str, depth: int) -> None:
     assert faults(text, "p.yaml")[0][0] == ""
 
 
+def test_a_whole_number_may_have_three_hundred_digits() -> None:
+    assert value_of("9" * 300) == int("9" * 300)
+    text = f"{HEAD}tools: {{t: {{require: [{{conditions: [{{path: args.x, op: eq, value: {'9' * 301}}}]}}]}}}}\n"
+    assert "means different things to different readers" in faults(text, "p.yaml")[0][1]
+
+
 def test_a_second_level_of_lists_is_no_key() -> None:
     assert places(f"{HEAD}hide: [[a], {{b: c}}]\n") == [(3, 8, "/hide/0"), (3, 13, "/hide/1")]
 
