@@ -150,6 +150,12 @@ def test_a_call_that_names_no_caller_is_of_the_grant_local_without_client_and_se
         assert run_one(policy=policy, calls=[call(counters={"c": 1}), named]).ok
 
 
+def test_a_message_that_differs_is_a_difference() -> None:
+    (difference,) = run_one(calls=[call(message="no")]).differences
+    assert (difference.what, difference.expected, difference.got) == ("message", "no", "")
+    assert difference.lines()[2] == '  got       ""'
+
+
 def test_a_case_may_bring_the_schemas_of_its_tools() -> None:
     policy = {"version": "1", "default": "deny", "tools": {"t": {"validate": "schema"}}}
     calls = [call(decision="allow"), call(decision="deny") | {"args": {"n": "x"}}]

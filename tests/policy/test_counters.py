@@ -137,6 +137,15 @@ def test_a_sliding_window_begins_to_empty_with_its_first_charge_however_small() 
     assert counters.look(KEY, True, NOON_MS + MINUTE_MS) == (1, NOON_MS + 500 + MINUTE_MS)
 
 
+def test_a_sliding_window_counts_to_the_millisecond_while_old_charges_are_forgotten() -> None:
+    window_ms, key = 66, ("r", "global", 66)
+    counters = Counters()
+    counters.watch([("r", window_ms)])
+    for ms in range(400):
+        counters.charge(key, 1, NOON_MS + ms)
+        assert counters.look(key, True, NOON_MS + ms)[0] == min(ms + 1, window_ms)
+
+
 def test_refunds_reach_windows_and_logs_and_ignore_what_is_unknown() -> None:
     counters = Counters()
     counters.watch([("r", MINUTE_MS)])

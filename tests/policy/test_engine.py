@@ -344,6 +344,35 @@ def test_deciding_and_explaining_go_through_the_same_steps() -> None:
     )
 
 
+def test_a_reason_names_all_conditions_of_its_rule() -> None:
+    both = rule(("args.a", "eq", 1), ("args.b", "exists", False))
+    engine = engine_of({"t": {"deny_if": [both, rule()]}})
+    assert engine.admit(call(a=1), NOON_MS).reason == "args.a eq 1 and args.b exists false: holds"
+    assert engine.admit(call(), NOON_MS).reason == "always: holds"
+    assert engine.explain(call(), NOON_MS).reason == "always: holds"
+
+
+def test_what_a_schema_finds_is_only_noted_where_it_is_observed() -> None:
+    engine = engine_of({"t": {"validate": "schema", "mode": "observe"}})
+    step = engine.admit(call(), NOON_MS).steps[-1]
+    assert (step.step, step.rule, step.result) == ("validate", "/tools/t/validate", "observe")
+    assert step.detail == "upstream has not listed a schema for this tool"
+
+
+def test_a_resource_is_judged_with_nothing_but_its_own_rule() -> None:
+    engine = engine_of(resources={"default": "deny", "allow": ["test://a"]})
+    digest = compiled(resources={"default": "deny", "allow": ["test://a"]}).digest
+    assert engine.judge_resource("test://a") == Decision("allow", "", "", "", digest)
+    refused = engine.judge_resource("test://b")
+    assert (refused.rule, refused.reason, refused.policy) == ("/resources", "not allowed by resources", digest)
+    assert refused.message == 'Resource "test://b" is not permitted by policy'
+    observing = engine_of(resources="deny", mode="observe").judge_resource("test://b")
+    assert (observing.verdict, observing.would_deny, observing.message) == ("allow", "/resources", "")
+    assert observing.reason == "observed only: /resources"
+    nothing = Engine().judge_resource("test://b")
+    assert (nothing.rule, nothing.reason, nothing.policy) == ("(no policy)", "no policy is in force", "")
+
+
 def test_deciding_does_not_write_values_of_arguments_into_reasons_or_steps() -> None:
     engine = engine_of({"t": {"require": [rule(("args.password", "eq", "x"))]}})
     decision = engine.admit(call(password="hunter2"), NOON_MS)

@@ -342,6 +342,7 @@ def test_the_class_comes_from_the_policy_or_from_the_tool() -> None:
         ({"increment_from": "args.n", "increment": 2}, "increment", "no effect"),
         ({"increment": 0}, "increment", "counts nothing"),
         ({"increment": 3, "max": 2}, "max", "no call ever passes"),
+        ({"increment": 2, "max": 1}, "max", "each call counts 2, the maximum is 1: no call ever passes"),
     ],
 )
 def test_increments_that_do_nothing_or_too_much(fields: dict[str, Any], key: str, words: str) -> None:

@@ -28,6 +28,8 @@ def first(text: str, name: str) -> tuple[int, int, str, str]:
     [
         ("", (1, 1, ""), EMPTY),
         ('{"a": 1,}', (1, 9, ""), "a comma before the end; JSON allows none"),
+        ('\n{"a": 1,}', (2, 9, ""), "a comma before the end; JSON allows none"),
+        ('\n\n\n{"version": 1}', (4, 13, "/version"), 'expected the text "1", found the number 1'),
         ('{"a"}', (1, 5, ""), "expected a colon after the key, found '}'"),
         ('{"a":}', (1, 6, ""), "expected a value, found '}'"),
         ("{1: 2}", (1, 2, ""), "expected a key in double quotes, found '1'"),

@@ -9,6 +9,7 @@ import pytest
 
 from mcpwatch.policy.instants import instant_text
 from mcpwatch.policy.replay import Report, replay, replay_json
+from mcpwatch.policy.veil import has_redacted
 from tests.policy.build import MINUTE_MS, NOON_MS, compiled, limit, rule
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"x": {}}}
@@ -143,6 +144,13 @@ def test_what_only_a_schema_decides_cannot_be_known_without_it() -> None:
     assert flips(report) == [("t", "/tools/t/deny_if/args.n-eq", "allow", "deny", 1, [1])]
     assert [(each.rule, each.count, each.after) for each in report.of("unknown")] == [("the tool's schema", 2, "")]
     assert replay(records, draft, schemas={}).flipped == 3
+
+
+def test_a_part_of_a_text_or_of_one_member_is_enough_to_be_redacted() -> None:
+    for value in ("key=[redacted];", {"a": "x", "b": "[redacted]"}, ["x", {"a": ["y", "[redacted]"]}]):
+        assert has_redacted(value)
+    for value in ("redacted", {"[redacted]": 1}, ["x"], 5, None, True):
+        assert not has_redacted(value)
 
 
 def test_a_redacted_argument_that_decides_nothing_is_no_obstacle() -> None:

@@ -73,6 +73,11 @@ def test_arguments_declared_in_a_part_of_the_schema_are_declared(keyword: str) -
     assert check({"other": 1}) == "'other' is not an argument of this tool"
 
 
+def test_a_reference_may_go_through_names_with_a_slash_or_a_tilde() -> None:
+    schema: Any = {"$ref": "#/$defs/a~1b~0c", "$defs": {"a/b~c": {"properties": {"deep": {}}}}}
+    assert compile_schema(schema)({"deep": 1}) == ""
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     check = compile_schema({"$ref": "#", "properties": {"n": {}}})
     assert check({"n": 1}) == ""

@@ -56,6 +56,11 @@ def test_the_summary_says_from_when_to_when_calls_were_seen() -> None:
     assert suggestion.evidence[""] == "1 tool in 3 allowed calls, 2026-11-22 12:00 to 2026-11-22 14:00"
 
 
+def test_eight_values_are_few() -> None:
+    assert "require" in suggest(many(32, ns=list("abcdefgh")), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(90, ns=list("abcdefghi")), []).policy["tools"]["t"]
+
+
 def test_values_are_few_from_four_calls_a_value_on() -> None:
     names = [f"ns{at}" for at in range(6)]
     assert "require" in suggest(many(24, ns=names), []).policy["tools"]["t"]
@@ -111,6 +116,8 @@ def gist(document: PolicyDocument) -> list[Any]:
         (list("abcdef"), 23),
         ([1, 2], 50),
         ([None, "a"], 50),
+        (["a", None], 50),
+        (["a", 5], 50),
         (["[redacted]"], 50),
         (["x" * 65], 50),
         ([["a"]], 50),
