@@ -158,7 +158,7 @@ class Front:
         if verb != "POST":
             return None if verb in _VERBS else _BAD_VERB
         if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            return _BAD_TYPE
+            return _UNREADABLE
         form = fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"accept")
         if form not in self._forms:
             if len(self._forms) > _FORMS:

@@ -178,8 +178,8 @@ def test_a_wish_for_another_protocol_is_not_granted_and_costs_no_body(line: Line
     assert "upgrade" not in {name.lower() for name in line.witness.headers[-1]}
 
 
-def test_who_waits_to_be_asked_for_the_body_is_asked(line: Line) -> None:
-    assert line.say(line.request("Expect: 100-continue")) == ([100, 200], ["safe"], ["allow"])
+def test_who_sends_the_body_without_waiting_to_be_asked_is_served(line: Line) -> None:
+    assert line.say(line.request("Expect: 100-continue")) == ([200], ["safe"], ["allow"])
 
 
 def test_many_headers_are_too_many(line: Line) -> None:

@@ -27,7 +27,6 @@ class HttpServer:
     def __init__(self, application: Application, *, keepalive_s: float = 15.0) -> None:
         self._application = application
         self._keepalive_s = keepalive_s
-        self._most = most_connections()
         self._resting: OrderedDict[Connection, None] = OrderedDict()
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -56,7 +55,7 @@ class HttpServer:
 
     def began(self, connection: Connection) -> None:
         """For a connection that was accepted."""
-        if len(self.connections) >= self._most and self._resting:
+        if len(self.connections) >= most_connections() and self._resting:
             self._resting.popitem(last=False)[0].abort()
         self._resting[connection] = None
         self.connections.add(connection)
