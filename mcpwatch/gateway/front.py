@@ -157,8 +157,10 @@ class Front:
     def _check_form(self, verb: str, fields: Fields) -> Refusal | None:
         if verb != "POST":
             return None if verb in _VERBS else _BAD_VERB
-        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            return _UNREADABLE
+        *others, framing = fields.get(b"transfer-encoding", b"chunked").lower().split(b",")
+        if others or framing.strip() != b"chunked":
+            # Without chunks at the end nobody knows where the body ends. Source: RFC 9112 6.3.
+            return _BAD_TYPE if framing.strip() == b"chunked" else _UNREADABLE
         form = fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"accept")
         if form not in self._forms:
             if len(self._forms) > _FORMS:
