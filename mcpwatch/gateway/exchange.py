@@ -19,6 +19,7 @@ _STREAM_HEADERS: Headers = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
 ]
+_PIECE_BYTES = 256 * 1024
 _NO_BUFFER = (b"x-accel-buffering", b"no")
 
 
@@ -42,6 +43,7 @@ class Exchange:
         "_receive",
         "_send",
         "_timer",
+        "_turn",
         "headers",
         "held",
         "started",
@@ -57,6 +59,7 @@ class Exchange:
         self._keepalive_s = keepalive_s
         self._timer: asyncio.TimerHandle | None = None
         self._keepalive: asyncio.Task[None] | None = None
+        self._turn: asyncio.Lock | None = None
         self.started = False
         self.streaming = False
         self.written_at = 0.0
@@ -100,7 +103,12 @@ class Exchange:
         self.started = True
         sized = [*headers, (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": sized})
-        await self._send({"type": "http.response.body", "body": body})
+        # In pieces, so that this returns when the caller has read nearly all.
+        at = 0
+        while len(body) - at > _PIECE_BYTES:
+            await self._send({"type": "http.response.body", "body": body[at : at + _PIECE_BYTES], "more_body": True})
+            at += _PIECE_BYTES
+        await self._send({"type": "http.response.body", "body": body[at:] if at else body})
 
     async def reply_unread(self, status: int, headers: Headers, body: bytes, timeout_s: float) -> None:
         """Answer before the request is read whole, and throw the rest away for a while.
@@ -138,9 +146,19 @@ class Exchange:
         self._timer = loop.call_later(self._keepalive_s, self._idle)
 
     async def write(self, data: bytes) -> None:
-        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream."""
+        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream.
+
+        Large ones go in pieces, so that this returns when the caller has read nearly all; others then wait their turn.
+        """
         self.written_at = asyncio.get_running_loop().time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if self._turn is None and len(data) <= _PIECE_BYTES:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            return
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            for at in range(0, len(data), _PIECE_BYTES):
+                piece = data[at : at + _PIECE_BYTES]
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self) -> None:
         """End the stream."""
