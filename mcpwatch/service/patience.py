@@ -14,12 +14,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADERS_S = 15.0
 HEADERS_BYTES = 64 * 1024
 HEADERS_MOST = 256
+_OWN_FILES = 256
+_FEWEST = 64
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 
 
 def most_connections() -> int:
-    """Half of the files this process may open: the rest is for upstreams, the audit and the operator."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    """How many callers leave files enough for an upstream connection each, for the audit and for the operator."""
+    return max(_FEWEST, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_FILES) // 2)
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -32,7 +34,8 @@ class PatientProtocol(HttpToolsProtocol):
     An application with a method `unreadable(path)` is told of requests that are not HTTP, so that they are recorded.
 
     Bodies are bounded by the application; idle connections between requests by uvicorn's keep-alive. When there are
-    `most_connections`, the one that has been without a request for longest makes room for the next.
+    `most_connections`, the one that has been without a request for longest makes room for the next, which itself is
+    turned away when all others are busy.
     """
 
     idle: ClassVar[OrderedDict[PatientProtocol, None]] = OrderedDict()
@@ -45,9 +48,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
-        if len(self.connections) > most_connections() and self.idle:
-            next(iter(self.idle)).give_up()
         self.idle[self] = None
+        if len(self.connections) > most_connections():
+            next(iter(self.idle)).give_up()
         self._timer = self.loop.call_later(HEADERS_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
