@@ -143,8 +143,10 @@ class Grants:
     def _load(self) -> None:
         if self._path is None:
             return
-        self._stamp = _stamp(self._path)
-        self._stored = _read(self._path) if self._stamp else {}
+        stamp = _stamp(self._path)
+        self._stored = _read(self._path) if stamp else {}
+        # Last: what could not be read is tried again at the next call.
+        self._stamp = stamp
 
     def _write(self) -> None:
         if self._path is None:
