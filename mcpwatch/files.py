@@ -206,6 +206,10 @@ class Stamp:
         self._seen = self._look()
         return self._seen is not None
 
+    def forget(self) -> None:
+        """Take the file for a changed one at the next look."""
+        self._seen = None
+
     def _look(self) -> tuple[int, int, int] | None:
         try:
             info = os.stat(self._path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
 from mcpwatch.gateway import sse
 from mcpwatch.gateway.core import Core
@@ -25,6 +26,8 @@ from mcpwatch.gateway.wire import (
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Json
 
+_LARGE_BYTES = 256 * 1024
+_NO_ROOM = "The call was made, but too many large answers wait to be read, so this one is withheld. Read them first."
 _LIST_CHANGED = "notifications/tools/list_changed"
 
 
@@ -91,13 +94,31 @@ class Delivery:
         if not self.answered and self._on_final is not None:
             self.answered = True
             body = await self._on_final(obj, len(body), status) or body
+        with self._room(len(body)) as room:
+            await self._reply(status, headers, obj, body if room else error(self._id, INTERNAL_ERROR, _NO_ROOM))
+
+    async def _reply(self, status: int, headers: Headers, obj: dict[str, Json] | None, body: bytes) -> None:
         if not self._ex.streaming:
             await self._ex.reply(status, headers, body)
         elif obj is not None:
             await self._ex.message(body)
         else:
-            text = f"The upstream answered with HTTP status {answer.status}"
+            text = f"The upstream answered with HTTP status {status}"
             await self._ex.message(error(self._id, INTERNAL_ERROR, text))
+
+    @contextmanager
+    def _room(self, size: int) -> Generator[bool]:
+        """Whether there is room for a large answer while its caller reads it."""
+        if size < _LARGE_BYTES:
+            yield True
+            return
+        answers = self._core.answers
+        room = answers.take(self._grant, size)
+        try:
+            yield room
+        finally:
+            if room:
+                answers.give(self._grant, size)
 
     @property
     def _awaited(self) -> bool:
@@ -121,11 +142,20 @@ class Delivery:
                 event = await anext(events, None)
             if event is None:
                 return
+            answered = self.answered
             raw = await self._event(event)
             if event.data is not None:
                 flight.touch()
             if raw:
+                await self._write(raw, final=self.answered and not answered)
+
+    async def _write(self, raw: bytes, *, final: bool) -> None:
+        """Send an event; without room for a large one, the error in place of the answer and nothing for all else."""
+        with self._room(len(raw)) as room:
+            if room:
                 await self._ex.write(raw)
+            elif final:
+                await self._ex.write(sse.event(error(self._id, INTERNAL_ERROR, _NO_ROOM)))
 
     async def _event(self, event: SseEvent) -> bytes | None:
         """The event as the caller gets it, None when he does not get it."""

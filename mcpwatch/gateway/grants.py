@@ -146,7 +146,11 @@ class Grants:
         if self._path is None or self._stamp is None:
             return
         self.version += 1
-        self._stored = _read(self._path) if self._stamp.take() else {}
+        try:
+            self._stored = _read(self._path) if self._stamp.take() else {}
+        except ConfigError:
+            self._stamp.forget()  # what could not be read is tried again at the next call
+            raise
 
     def _write(self) -> None:
         if self._path is None or self._stamp is None:

@@ -10,7 +10,8 @@ from pathlib import Path
 class Limits:
     """Bounds of what one caller can cost. Sizes in bytes, times in milliseconds.
 
-    `bodies_bytes` is for the messages of all requests under way together; a grant may have a quarter of it.
+    `bodies_bytes` is for the messages of all requests under way together, `answers_bytes` for large answers that their
+    callers have not read yet; a grant may have a quarter of each.
     """
 
     body_bytes: int = 4 * 1024 * 1024
@@ -24,6 +25,7 @@ class Limits:
     holds: int = 1_000
     answer_bytes: int = 64 * 1024 * 1024
     bodies_bytes: int = 256 * 1024 * 1024
+    answers_bytes: int = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def kinds(where: Place) -> list[Kind]:
     large = json.dumps(call("echo", {"text": "x" * (4 * MIB - 1000)})).encode()
     flood = json.dumps(call("big", {"events": 256, "size": 64 * 1024})).encode()
     single = json.dumps(call("big", {"events": 1, "size": 8 * MIB})).encode()
+    whole = json.dumps(call("echo", {"whole": 32 * MIB})).encode()
     return [
         Kind("idle", b""),
         Kind("half a request line", b"POST /mcp"),
@@ -72,6 +73,7 @@ def kinds(where: Place) -> list[Kind]:
         Kind("chunked body without end", (known + "Transfer-Encoding: chunked\r\n\r\n").encode(), b"1\r\n \r\n"),
         Kind("big streams nobody reads", _post(known, flood), most=200),
         Kind("one large event nobody reads", _post(known, single), most=100),
+        Kind("large answer nobody reads", _post(known, whole), most=40),
         Kind("pipelined calls nobody reads", _post(known, json.dumps(call("echo", {})).encode()) * 500, most=20),
     ]
 
@@ -93,7 +95,11 @@ class Crowd(asyncio.Protocol):
         assert isinstance(transport, object)
         self.transport = transport
         self.open = True
-        transport.pause_reading()  # type: ignore[attr-defined]
+        # uvloop begins to read after this, whatever is said before.
+        asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self.transport.pause_reading()  # type: ignore[attr-defined]
         self.say(self.kind.begin)
 
     def say(self, data: bytes) -> None:

@@ -22,19 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from mcpwatch.gateway.names import CLIENT_METHODS
 from tests.campaigns.fronts import Front, Unanswered, front
 from tests.campaigns.place import Place, place
 from tests.campaigns.sly import sly
 from tests.cli.running import SERVER
 from tests.fuzz.opinions import same
 from tests.gateway.reference_wire import message_of, seen
-from tests.gateway.test_fuzz import mutated
+from tests.gateway.test_fuzz import is_recorded, mutated
 from tests.real.parts import npm_program
 
 TAP = Path(__file__).with_name("tap.py")
 SDK = Path(__file__).parent.parent / "gateway" / "fixtures" / "sdk_server.py"
-_RECORDED = {"tools/call", "resources/read", "resources/subscribe", "prompts/get"}
 _STALE_S = 3.0
 
 
@@ -108,7 +106,7 @@ def _attempt(client: Front, score: Score, raw: bytes) -> None:
     message = message_of(raw)
     score.messages += 1
     score.legal += message is not None
-    score.rows_wanted += message is None or message.method in _RECORDED or message.method not in CLIENT_METHODS
+    score.rows_wanted += is_recorded(raw)
     try:
         answers = client.attempt(raw)
     except Unanswered as fault:

@@ -1,7 +1,7 @@
 """A server with sessions for the campaigns: `initialize` opens one, GET listens, DELETE ends; prints its port.
 
-Tools: `echo` answers a text, `big` a stream of `events` events of `size` bytes before its answer, `slow` after
-`seconds`. Ends with stdin.
+Tools: `echo` answers a text of `whole` bytes, `big` a stream of `events` events of `size` bytes before its answer,
+`slow` after `seconds`. Ends with stdin.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Server:
             }
         if method == "tools/list":
             return {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "big", "slow")]}
-        return {"content": [{"type": "text", "text": "xxxx"}]}
+        return {"content": [{"type": "text", "text": "x" * int(params.get("arguments", {}).get("whole", 4))}]}
 
     async def big(self, request: web.Request, message_id: object, asked: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -34,3 +34,20 @@ def test_the_gateway_may_open_as_many_files_as_the_system_allows(home: Home) -> 
     with home.serve() as serving:
         soft, _ = resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE)
         assert soft in (hard, 65_536)
+
+
+def test_streams_of_one_caller_leave_the_operator_his_way_in(home: Home) -> None:
+    with home.serve() as serving, contextlib.ExitStack() as stack:
+        client = serving.client()
+        resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        host, port = serving.url.split("/")[2].split(":")
+        body = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"slow","arguments":{"seconds":60}}}'
+        head = "".join(f"{name}: {value}\r\n" for name, value in client.headers.items())
+        for number in range(2 * FILES):
+            line = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            text = body % (number + 100)
+            lines = f"POST /mcp/echo HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(text)}\r\n{head}\r\n"
+            with contextlib.suppress(ConnectionError):
+                line.sendall(lines.encode() + text)
+        assert home.run("status", "--json").json["pid"] == serving.process.pid
+        assert home.run("freeze").code == 0

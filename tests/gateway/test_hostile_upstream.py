@@ -122,6 +122,17 @@ async def test_a_body_without_end_is_given_up_at_the_limit(begin: bytes, more: b
         assert upstream.sent < TAKEN_MOST
 
 
+async def test_answers_that_never_end_hold_no_more_than_a_few_times_the_limit_together() -> None:
+    upstream = RawUpstream(JSON_HEAD + b"content-length: %d\r\n\r\n" % MIB + b" " * (MIB - 1))
+    async with before(upstream, Limits(answer_bytes=MIB)) as h:
+        calls = [asyncio.create_task(h.post(call(message_id=number))) for number in range(6)]
+        async with asyncio.timeout(DEADLINE_S):
+            done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert "error" in done.pop().result().json
+        for task in waiting:
+            task.cancel()
+
+
 BROKEN = {
     "two lengths": JSON_HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{} ",
     "length and chunks": JSON_HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",

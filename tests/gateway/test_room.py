@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from mcpwatch.gateway.core import Inbound
 from mcpwatch.gateway.holds import Ruling
@@ -123,3 +126,34 @@ async def test_calls_that_came_too_late_are_forgotten_beyond_a_size() -> None:
             h.gateway.holds.end(h.gateway.holds.waiting()[0], Ruling("timeout"))
             await waiting
         assert len(h.gateway.holds.late()) == 31
+
+
+async def _unread(h: House, size: int, *, streamed: bool) -> asyncio.StreamWriter:
+    """A caller who asked for an answer of this size and reads nothing of it."""
+    h.upstream.as_sse = streamed
+    h.upstream.answers["tools/call"] = {"content": [{"type": "text", "text": "x" * size}]}
+    connection = socket.create_connection(("127.0.0.1", h.port))
+    connection.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1024)
+    cast("asyncio.Transport", writer.transport).pause_reading()
+    body = json.dumps(call()).encode()
+    lines = [f"POST /mcp/up HTTP/1.1\r\nHost: 127.0.0.1:{h.port}\r\nAuthorization: Bearer {h.token}"]
+    lines += ["Accept: application/json, text/event-stream\r\nContent-Type: application/json"]
+    writer.write(("\r\n".join(lines) + f"\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body)
+    assert reader
+    return writer
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_answers_that_nobody_reads_leave_room_for_those_of_other_grants(streamed: bool) -> None:
+    async with house(limits=Limits(answers_bytes=4 * 24 * MIB)) as h:
+        other = {"authorization": f"Bearer {h.grants.add_ephemeral('other')}"}
+        unread = await _unread(h, 20 * MIB, streamed=streamed)
+        await until(lambda: h.journal.outcomes)
+        withheld = await h.post(call(message_id=2))
+        assert "withheld" in withheld.json["error"]["message"] or b"withheld" in withheld.body
+        assert len((await h.post(call(message_id=3), other)).text) == 20 * MIB
+        unread.transport.abort()
+        async with asyncio.timeout(DEADLINE_S):
+            while "error" in (await h.post(call(message_id=4))).json:
+                await asyncio.sleep(0.01)

@@ -18,6 +18,7 @@ _STREAM_HEADERS: Headers = [
 _NO_BUFFER = (b"x-accel-buffering", b"no")
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _BODILESS = (204, 304)
+_PIECE_BYTES = 256 * 1024
 _UNREAD_MOST = 2**18
 """What is kept of a body before anybody asks for it; more than one read of the socket brings."""
 
@@ -57,7 +58,7 @@ class Exchange:
 
     __slots__ = (
         "_body", "_gone", "_keepalive", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_take",
-        "_timer", "answered", "complete", "headers", "held", "keep", "path", "started", "streaming", "verb",
+        "_timer", "_turn", "answered", "complete", "headers", "held", "keep", "path", "started", "streaming", "verb",
         "written_at",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._keepalive: asyncio.Task[None] | None = None
         self._take: Callable[[int], bool] | None = None
+        self._turn: asyncio.Lock | None = None
         self.held = 0
         self._spoilt: Exception | None = None
         self.complete = False
@@ -170,9 +172,16 @@ class Exchange:
 
     async def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Answer with a whole body."""
-        self.started = self.answered = True
+        self.started = True
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
-        self._line.write(self._head(status, headers, length) + (b"" if self.verb == "HEAD" else body))
+        head = self._head(status, headers, length)
+        shown = b"" if self.verb == "HEAD" else body
+        self._line.write(head + (shown if len(shown) <= _PIECE_BYTES else shown[:_PIECE_BYTES]))
+        for at in range(_PIECE_BYTES, len(shown), _PIECE_BYTES):
+            # In pieces, so that this returns when the caller has read nearly all.
+            await self._line.drained()
+            self._line.write(shown[at : at + _PIECE_BYTES])
+        self.answered = True
         self._line.answered(self)
 
     async def message(self, body: bytes, status: int = 200) -> None:
@@ -197,8 +206,20 @@ class Exchange:
         self._timer = loop.call_later(self._keepalive_s, self._idle)
 
     async def write(self, data: bytes) -> None:
-        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream."""
+        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream.
+
+        Large ones go in pieces, so that this returns when the caller has read nearly all; others then wait their turn.
+        """
         self.written_at = asyncio.get_running_loop().time()
+        if self._turn is None and len(data) <= _PIECE_BYTES:
+            await self._piece(data)
+            return
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            for at in range(0, len(data), _PIECE_BYTES):
+                await self._piece(data[at : at + _PIECE_BYTES])
+
+    async def _piece(self, data: bytes) -> None:
         await self._line.drained()
         if data and self.streaming:
             self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._modern else data)
