@@ -150,6 +150,12 @@ def test_a_call_that_names_no_caller_is_of_the_grant_local_without_client_and_se
         assert run_one(policy=policy, calls=[call(counters={"c": 1}), named]).ok
 
 
+def test_a_case_without_a_name_is_called_by_its_place() -> None:
+    nameless = case_of({})
+    del nameless["id"]
+    assert [result.id for result in run_cases([case_of({}), nameless], lambda name: b"")] == ["one", "#1"]
+
+
 def test_a_message_that_differs_is_a_difference() -> None:
     (difference,) = run_one(calls=[call(message="no")]).differences
     assert (difference.what, difference.expected, difference.got) == ("message", "no", "")

@@ -138,3 +138,6 @@ def test_an_editor_can_underline_what_is_meant() -> None:
     with pytest.raises(PolicyError) as caught:
         read_policy(f"{HEAD}tools: {{t: {{<<: {{}}}}}}\n".encode(), name="p.yaml")
     assert [problem.length for problem in caught.value.problems] == [2, 4]
+    with pytest.raises(PolicyError) as caught:
+        read_policy(b'{"version": "1", "default": "deny", "description": "a\\ud800b", "\\ud800": 1}')
+    assert [problem.length for problem in caught.value.problems] == [10, 8, 8]

@@ -127,6 +127,11 @@ def test_what_no_policy_decided_is_left_out(other: dict[str, Any]) -> None:
         ({"limits": [limit(1, scope="args.x")]}, {"x": "[redacted]"}, "args.x"),
         ({"limits": [limit(1, scope="args.x")]}, {"x": {"y": "[redacted]"}}, "args.x"),
         ({"limits": [limit(1, increment_from="args.x")]}, {"x": "[redacted]"}, "args.x"),
+        (
+            {"require": [rule(("args.n", "eq", 1))], "limits": [limit(1, scope="args.x")]},
+            {"n": 1, "x": "[redacted]"},
+            "args.x",
+        ),
         ({"validate": "schema"}, {"x": "[redacted]"}, "args"),
         ({"validate": "schema", "require": [rule(("args.n", "eq", 1))]}, {"n": 1, "x": "[redacted]"}, "args"),
     ],
