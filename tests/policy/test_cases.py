@@ -92,6 +92,12 @@ def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) ->
     assert got in result.differences[0].got
 
 
+def test_schemas_of_a_wrong_kind_are_told_with_what_they_should_be() -> None:
+    (difference,) = run_one(schemas=[]).differences
+    assert difference.expected == "schemas is an object: tool names, each with its inputSchema"
+    assert difference.got == "[]"
+
+
 def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> None:
     missing = run_cases([{"id": "one", "calls": []}], lambda name: b"")[0]
     assert missing.differences[0].got == "neither policy nor policy_file"
