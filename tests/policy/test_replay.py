@@ -151,6 +151,17 @@ def test_what_only_a_schema_decides_cannot_be_known_without_it() -> None:
     assert replay(records, draft, schemas={}).flipped == 3
 
 
+def test_what_would_only_be_observed_is_written_too() -> None:
+    draft = compiled({"t": {"deny_if": [rule(mode="observe")]}})
+    (found,) = replay_json(replay([record(1)], draft))["observed"]
+    assert (found["rule"], found["before"], found["after"], found["seqs"]) == (
+        "/tools/t/deny_if/0",
+        "allow",
+        "allow",
+        [1],
+    )
+
+
 def test_a_part_of_a_text_or_of_one_member_is_enough_to_be_redacted() -> None:
     for value in ("key=[redacted];", {"a": "x", "b": "[redacted]"}, ["x", {"a": ["y", "[redacted]"]}]):
         assert has_redacted(value)
