@@ -30,7 +30,7 @@ DEFAULT_LIMITS: Final[Mapping[Category, tuple[int, str]]] = {
     "Other": (10, "minute"),
 }
 _ASKED: Final = ("Destructive", "Financial")
-_MARGIN_TEXT: Final = "the limit is half as much again, at least one more"
+_MARGIN_TEXT: Final = "the limit is half as much again, rounded up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _used(name: str, seen: SeenTool, tool: Mapping[str, Any] | None, evidence: E
         entry["approve_if"] = [{"conditions": []}]
         evidence[f"{pointer}/approve_if/0"] = f"each of {_count(seen.calls, 'call')} was approved by an operator"
     peak, at_ms = seen.peak()
-    entry["limits"] = [_limit(name, max(peak + 1, -(-peak * 3 // 2)), "minute")]
+    entry["limits"] = [_limit(name, -(-peak * 3 // 2), "minute")]
     evidence[f"{pointer}/limits/0"] = f"peak {peak} a minute of one grant on {minute_text(at_ms)}; {_MARGIN_TEXT}"
     return entry
 

@@ -92,6 +92,12 @@ def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) ->
     assert got in result.differences[0].got
 
 
+def test_schemas_of_a_wrong_kind_are_told_with_what_they_should_be() -> None:
+    (difference,) = run_one(schemas=[]).differences
+    assert difference.expected == "schemas is an object: tool names, each with its inputSchema"
+    assert difference.got == "[]"
+
+
 def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> None:
     missing = run_cases([{"id": "one", "calls": []}], lambda name: b"")[0]
     assert missing.differences[0].got == "neither policy nor policy_file"
@@ -148,6 +154,12 @@ def test_a_call_that_names_no_caller_is_of_the_grant_local_without_client_and_se
         policy = {"version": "1", "default": "deny", "tools": {"t": {"limits": limits}}}
         named = call(counters={"c": 2}) | {"grant": "local", "client": "", "session": ""}
         assert run_one(policy=policy, calls=[call(counters={"c": 1}), named]).ok
+
+
+def test_a_case_without_a_name_is_called_by_its_place() -> None:
+    nameless = case_of({})
+    del nameless["id"]
+    assert [result.id for result in run_cases([case_of({}), nameless], lambda name: b"")] == ["one", "#1"]
 
 
 def test_a_message_that_differs_is_a_difference() -> None:

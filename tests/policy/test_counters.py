@@ -146,6 +146,11 @@ def test_a_sliding_window_counts_to_the_millisecond_while_old_charges_are_forgot
         assert counters.look(key, True, NOON_MS + ms)[0] == min(ms + 1, window_ms)
 
 
+def test_a_ledger_without_entries_holds_nothing() -> None:
+    assert Ledger().since(0) == 0
+    assert Ledger().freed_at(0, 0) is None
+
+
 def test_refunds_reach_windows_and_logs_and_ignore_what_is_unknown() -> None:
     counters = Counters()
     counters.watch([("r", MINUTE_MS)])

@@ -248,6 +248,15 @@ def test_new_entries_take_the_unit_of_the_file(indent: str) -> None:
     assert f'{indent * 2}"list_pods": {{\n{indent * 3}"limits": [{limit}]\n{indent * 2}}}\n' in changed
 
 
+def test_names_are_written_as_they_are() -> None:
+    assert '"löschen": {}' in edit.allow_tool(policy(), "löschen")
+
+
+def test_rules_for_all_tools_stand_before_the_tools() -> None:
+    changed = edit.deny_tool(SEED, "")
+    assert changed.index('"all_tools"') < changed.index('"tools"')
+
+
 def test_a_limit_goes_behind_those_that_all_tools_has() -> None:
     text = policy(all_tools={"limits": [{"counter": "a", "window": "day", "max": 1}]})
     added = meaning(edit.add_limit(text, "", "b", "hour", 2))["all_tools"]["limits"]
@@ -351,6 +360,7 @@ def test_a_broken_policy_is_not_edited(text: str) -> None:
 def test_the_diff_shows_lines_and_places() -> None:
     assert edit.diff(SEED, SEED) == []
     lines = edit.diff(SEED, edit.set_limit(SEED, "invoke_agent_runtime", 0, 7))
+    assert lines[:2] == ["--- now", "+++ then"]
     assert lines[2].startswith("@@ -7,")
     assert [line for line in lines[3:] if line[0] in "+-"] == ['-          "max": 10,', '+          "max": 7,']
 

@@ -76,6 +76,16 @@ def test_a_name_of_its_own_is_no_look_alike() -> None:
     assert outcome(engine.admit(call("dеlete_pod"), NOON_MS)) == ("allow", "")
 
 
+def test_a_look_alike_is_told_with_the_name_it_looks_like() -> None:
+    decision = engine_of({"t": {}}, default="allow").admit(call("T"), NOON_MS)
+    assert decision.reason == 'the name looks like "t"'
+
+
+def test_a_hidden_name_is_no_look_alike_of_itself() -> None:
+    decision = engine_of({"u": {}}, default="allow", hide=["t"], mode="observe").admit(call("t"), NOON_MS)
+    assert [(step.rule, step.result) for step in decision.steps] == [("(hidden)", "observe"), ("", "pass")]
+
+
 def test_a_look_alike_is_only_noted_while_everything_is_observed() -> None:
     decision = engine_of({"t": {}}, default="allow", mode="observe").admit(call("T"), NOON_MS)
     assert (decision.verdict, decision.would_deny) == ("allow", "(look-alike)")
@@ -349,6 +359,8 @@ def test_a_reason_names_all_conditions_of_its_rule() -> None:
     engine = engine_of({"t": {"deny_if": [both, rule()]}})
     assert engine.admit(call(a=1), NOON_MS).reason == "args.a eq 1 and args.b exists false: holds"
     assert engine.admit(call(), NOON_MS).reason == "always: holds"
+    numbers = engine_of({"t": {"deny_if": [rule(("args.n", "gt", 5))]}})
+    assert numbers.admit(call(n="9"), NOON_MS).reason == "args.n gt 5: not a number"
     assert engine.explain(call(), NOON_MS).reason == "always: holds"
 
 

@@ -202,6 +202,7 @@ def test_anchored_patterns(pattern: str) -> None:
         "^a",
         "a$",
         "^((a)b)|c$",
+        "a|^b$",
         "^dev|staging$",
         "^a$|b",
         r"^a\$",
@@ -309,11 +310,15 @@ def test_under_default_allow_an_entry_without_rules_changes_nothing() -> None:
 
 
 def test_under_default_allow_offered_tools_without_a_rule_are_named() -> None:
-    text = policy(default="allow", tools={"a*": READS, "b": READS}, hide=["hid"])
-    assert remarks(text, offered("a1", "b", "hid")) == []
-    assert only(text, offered("a1", "b", "hid", "c")) == ("/default", "an offered tool is allowed without any rule: c")
-    assert only(text, offered("a1", "b", "hid", "c", "d"))[1] == "2 offered tools are allowed without any rule: c, d"
-    message = only(text, offered("a", "b", "hid", *"defghij"))[1]
+    text = policy(default="allow", tools={"a*": READS, "z*": READS, "b": READS}, hide=["hid"])
+    ruled = ("a1", "z1", "b", "hid")
+    assert remarks(text, offered(*ruled)) == []
+    assert only(text, offered(*ruled, "c")) == (
+        "/default",
+        "an offered tool is allowed without any rule: c",
+    )
+    assert only(text, offered(*ruled, "c", "d"))[1] == "2 offered tools are allowed without any rule: c, d"
+    message = only(text, offered("a", "z", "b", "hid", *"defghij"))[1]
     assert message == "7 offered tools are allowed without any rule: d, e, f, g, h, …"
     assert remarks(policy(default="allow", tools={}, all_tools=READS), offered("c")) == []
 

@@ -131,6 +131,11 @@ def test_without_an_ending_a_bracket_tells_json(text: str) -> None:
     assert "JSON" in first(text, "policy")[3] or "ends too early" in first(text, "policy")[3]
 
 
+def test_a_key_that_stands_twice_is_named_with_its_first_line() -> None:
+    message = 'the key "version" stands here a second time (first in line 1)'
+    assert first('{"version": "1",\n"default": "deny", "version": "1"}', "p.json") == (2, 20, "/version", message)
+
+
 def test_an_editor_can_underline_what_is_meant() -> None:
     with pytest.raises(PolicyError) as caught:
         read_policy(f"{HEAD}description: 0123456\nhide: [no]\n".encode(), name="p.yaml")
@@ -138,3 +143,6 @@ def test_an_editor_can_underline_what_is_meant() -> None:
     with pytest.raises(PolicyError) as caught:
         read_policy(f"{HEAD}tools: {{t: {{<<: {{}}}}}}\n".encode(), name="p.yaml")
     assert [problem.length for problem in caught.value.problems] == [2, 4]
+    with pytest.raises(PolicyError) as caught:
+        read_policy(b'{"version": "1", "default": "deny", "description": "a\\ud800b", "\\ud800": 1}')
+    assert [problem.length for problem in caught.value.problems] == [10, 8, 8]

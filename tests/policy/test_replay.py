@@ -127,6 +127,11 @@ def test_what_no_policy_decided_is_left_out(other: dict[str, Any]) -> None:
         ({"limits": [limit(1, scope="args.x")]}, {"x": "[redacted]"}, "args.x"),
         ({"limits": [limit(1, scope="args.x")]}, {"x": {"y": "[redacted]"}}, "args.x"),
         ({"limits": [limit(1, increment_from="args.x")]}, {"x": "[redacted]"}, "args.x"),
+        (
+            {"require": [rule(("args.n", "eq", 1))], "limits": [limit(1, scope="args.x")]},
+            {"n": 1, "x": "[redacted]"},
+            "args.x",
+        ),
         ({"validate": "schema"}, {"x": "[redacted]"}, "args"),
         ({"validate": "schema", "require": [rule(("args.n", "eq", 1))]}, {"n": 1, "x": "[redacted]"}, "args"),
     ],
@@ -144,6 +149,17 @@ def test_what_only_a_schema_decides_cannot_be_known_without_it() -> None:
     assert flips(report) == [("t", "/tools/t/deny_if/args.n-eq", "allow", "deny", 1, [1])]
     assert [(each.rule, each.count, each.after) for each in report.of("unknown")] == [("the tool's schema", 2, "")]
     assert replay(records, draft, schemas={}).flipped == 3
+
+
+def test_what_would_only_be_observed_is_written_too() -> None:
+    draft = compiled({"t": {"deny_if": [rule(mode="observe")]}})
+    (found,) = replay_json(replay([record(1)], draft))["observed"]
+    assert (found["rule"], found["before"], found["after"], found["seqs"]) == (
+        "/tools/t/deny_if/0",
+        "allow",
+        "allow",
+        [1],
+    )
 
 
 def test_a_part_of_a_text_or_of_one_member_is_enough_to_be_redacted() -> None:

@@ -73,8 +73,13 @@ def test_arguments_declared_in_a_part_of_the_schema_are_declared(keyword: str) -
     assert check({"other": 1}) == "'other' is not an argument of this tool"
 
 
+def test_nothing_is_fetched_for_a_schema() -> None:
+    check = compile_schema({"$ref": "http://127.0.0.1:1/s.json"})
+    assert "it refers to http://127.0.0.1:1/s.json, and nothing is fetched" in check({"n": 1})
+
+
 def test_a_reference_may_go_through_names_with_a_slash_or_a_tilde() -> None:
-    schema: Any = {"$ref": "#/$defs/a~1b~0c", "$defs": {"a/b~c": {"properties": {"deep": {}}}}}
+    schema: Any = {"$ref": "#/$defs/a~1b~0c~01", "$defs": {"a/b~c~1": {"properties": {"deep": {}}}}}
     assert compile_schema(schema)({"deep": 1}) == ""
 
 

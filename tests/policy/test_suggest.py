@@ -80,7 +80,7 @@ def test_each_line_carries_its_evidence() -> None:
         "/tools/t/validate": "40 calls looked at, all satisfy it",
         "/tools/t/require/0": "given in each of 40 calls, 1 value",
         "/tools/t/limits/0": "peak 40 a minute of one grant on 2026-11-22 12:00; "
-        "the limit is half as much again, at least one more",
+        "the limit is half as much again, rounded up",
     }
 
 
