@@ -228,6 +228,8 @@ def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
     for view in ledger.policies.values():
         if view.error:
             lines.append((f"✗ {_place_in(view)}  (the last good policy stays in force)", alarm))
+    for label, fault in ledger.grant_faults.items():
+        lines.append((f"✗ {safe(fault, 400)}  (the policy of the grant {safe(label, 40)}, not taken)", alarm))
     for upstream in ledger.upstreams.values():
         if upstream.state in ("failed", "restarting") and upstream.error:
             remedy = f"  → {safe(upstream.remedy, 200)}" if upstream.remedy else ""

@@ -34,6 +34,15 @@ async def test_a_broken_policy_file_is_told_with_its_place_until_it_is_mended() 
         assert "unknown field" not in bench.text()
 
 
+async def test_a_broken_policy_of_a_grant_is_told_and_changes_nothing_else_in_the_header() -> None:
+    problem = {"line": 2, "column": 1, "pointer": "", "message": "expected a value"}
+    event = {"type": "policy_rejected", "at_ms": 0, "upstream": "grant:kim", "file": "/p/kim.json"}
+    async with console(event | {"problems": [problem]}) as bench:
+        assert "✗ kim.json:2:1 expected a value  (the policy of the grant kim, not taken)" in bench.text()
+        assert "default DENY" in bench.text()
+        assert "file broken" not in bench.text()
+
+
 async def test_a_failed_audit_and_a_failed_upstream_are_told() -> None:
     failed = {"type": "upstream_changed", "at_ms": 0, "upstream": "eks", "state": "failed", "error": "no region"}
     events = [
