@@ -56,9 +56,11 @@ def say(text: str) -> None:
 
 
 def say_fault(message: str, remedy: str = "") -> None:
-    say(f"mcpwatch: {message}")
-    if remedy:
-        say(f"  {remedy}")
+    """What happened and what to do next. On a terminal no word is broken at its edge; a pipe gets each in one line."""
+    for line in _in_sight(f"mcpwatch: {message}", ""):
+        say(line)
+    for line in _in_sight(remedy, "  ") if remedy else ():
+        say(line)
 
 
 def table(rows: Iterable[Sequence[str]], *, width: int = 80) -> list[str]:
@@ -102,10 +104,19 @@ def object_of(text: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as fault:
-        raise ConfigError(f"{what} is not JSON: {fault}") from fault
+        remedy = f'Quote it for the shell, for example: {what} \'{{"namespace": "dev"}}\''
+        raise ConfigError(f"{what} is not JSON: {fault}", remedy) from fault
     if not isinstance(value, dict):
         raise ConfigError(f"{what} must be a JSON object")
     return cast("dict[str, Any]", value)
+
+
+def _in_sight(text: str, indent: str) -> list[str]:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return [indent + text]
+    most = shutil.get_terminal_size((80, 24)).columns
+    first, *more = wrapped(text, indent, most - 2)
+    return [first, *("  " + line for line in more)]
 
 
 def _shown(character: str) -> str:
