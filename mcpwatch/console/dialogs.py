@@ -84,7 +84,7 @@ class Prompt(ModalScreen["str | None"]):
     DEFAULT_CSS = """
     Prompt { align: left bottom; background: $background 0%; }
     Prompt > Vertical { height: auto; background: $panel; }
-    Prompt Static { height: 1; padding: 0 1; }
+    Prompt Static { height: auto; padding: 0 1; }
     Prompt Input { border: none; height: 1; padding: 0 1; background: $panel; }
     """
 

@@ -198,6 +198,26 @@ async def test_t_goes_through_the_themes() -> None:
         assert bench.app.theme.startswith("mcpwatch-night")
 
 
+async def test_news_takes_the_place_of_older_news_and_never_of_a_fault() -> None:
+    async with console(size=(80, 24)) as bench:
+        await bench.press("t", "t", "t")
+        await bench.drawn()
+        assert bench.text().count("Theme ") == 1
+        bench.app.say("the disk is full", error=True)
+        await bench.press("t")
+        await bench.drawn()
+        assert "the disk is full" in bench.text()
+        assert f"Theme {bench.app.look.name}" in bench.text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_a_question_at_the_bottom_is_never_cut(width: int) -> None:
+    async with console(size=(width, 24)) as bench:
+        await bench.press("colon")
+        await bench.drawn()
+        assert "theme NAME" in " ".join(bench.text().split())
+
+
 async def test_the_users_theme_is_worn_when_its_file_changes(tmp_path: Path) -> None:
     shipped = data_file("themes", "night.toml")
     assert shipped is not None
