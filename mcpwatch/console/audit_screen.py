@@ -191,6 +191,9 @@ class AuditScreen(CallOrders, Seat):
         self._list.refresh()
         self._title.update(title("AUDIT", note, width, focused=True))
         words = f" {shlex.quote(safe(archive.filter, 200))}" if archive.filter else ""
-        older = "" if archive.whole else "k at the top: older   "
-        line = f" r searches again   {older}/ until:14:02 (UTC) jumps   mcpwatch audit export{words} > calls.jsonl"
-        self._hint.update(Content.styled(shorten(line, width - 1), "$muted"))
+        older = [] if archive.whole else ["k at the top: older"]
+        hints = ["r looks again", *older, "/ until:14:02 jumps (UTC)", f"mcpwatch audit export{words} > calls.jsonl"]
+        # A command that is cut cannot be typed: what has no room is left out.
+        while len(hints) > 1 and len("   ".join(hints)) > width - 2:
+            hints.pop()
+        self._hint.update(Content.styled(f" {'   '.join(hints)}", "$muted"))

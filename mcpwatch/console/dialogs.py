@@ -85,7 +85,7 @@ class Prompt(ModalScreen["str | None"]):
     Prompt { align: left bottom; background: $background 0%; }
     Prompt > Vertical { height: auto; background: $panel; }
     Prompt Static { height: auto; padding: 0 1; }
-    Prompt Input { border: none; height: 1; padding: 0 1; background: $panel; }
+    Prompt Input { border: none; height: 1; padding: 0 1 !important; background: $panel; }
     """
 
     def __init__(self, label: str, value: str = "", placeholder: str = "") -> None:
