@@ -54,7 +54,7 @@ def _run(path: Path) -> list[CaseResult]:
     except (ValueError, RecursionError) as fault:
         raise ConfigError(f"{path} is not JSON: {fault}") from fault
     if not isinstance(cases, list):
-        raise ConfigError(f"{path} is not a list of policy cases")
+        raise ConfigError(f"{path} is not a list of policy cases", "A policy is checked by: mcpwatch policy check")
     return run_cases(cast("list[Any]", cases), lambda name: read_bytes(path.parent / name))
 
 

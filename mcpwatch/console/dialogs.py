@@ -97,6 +97,10 @@ class Prompt(ModalScreen["str | None"]):
             yield Static(Content.styled(self._label, "bold $primary"), markup=False)
             yield Input(self._value, placeholder=self._placeholder, compact=True)
 
+    def on_mount(self) -> None:
+        # A message in the corner would lie over the question.
+        self.app.clear_notifications()
+
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":
             event.stop()

@@ -213,8 +213,10 @@ async def test_news_takes_the_place_of_older_news_and_never_of_a_fault() -> None
 @pytest.mark.parametrize("width", [60, 80, 120])
 async def test_a_question_at_the_bottom_is_never_cut(width: int) -> None:
     async with console(size=(width, 24)) as bench:
+        bench.app.say("something that lies over the right half of the lowest lines")
         await bench.press("colon")
         await bench.drawn()
+        assert "lies over" not in bench.text()
         assert "theme NAME" in " ".join(bench.text().split())
 
 
