@@ -10,13 +10,13 @@ import click
 
 from mcpwatch.audit import query
 from mcpwatch.audit.export import csv_lines, json_lines
-from mcpwatch.cli.auditoptions import FILTERS, filtered
+from mcpwatch.cli.auditoptions import FILTERS, LANGUAGE, filtered
 from mcpwatch.cli.output import printable, put_raw, say
 from mcpwatch.errors import ConfigError
 from mcpwatch.filters import parse_filter
 
 
-@click.command(context_settings=FILTERS)
+@click.command(context_settings=FILTERS, epilog=LANGUAGE)
 @filtered()
 @click.option("--csv", "as_csv", is_flag=True, help="For a spreadsheet, instead of JSON lines.")
 @click.option("--out", default="-", metavar="FILE", help="Where to (0600, must not exist); default stdout.")

@@ -17,6 +17,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FILTERS = {"ignore_unknown_options": True}
 """Context settings of commands with a filter: `-tool:x` (not this tool) is no option."""
+LANGUAGE = """\b
+FILTER is one term or more; all must hold, - before one turns it round:
+  tool:eks*  grant:ci  agent:ci  client:cursor  upstream:eks  rule:*limits*
+  dec:deny   (allow deny hold reject limit hidden observe)
+  outcome:ok (tool_error rpc_error timeout ... ; open: not answered yet)
+  ms>500  bytes>1000  held>0  seq<=90
+  arg:NAME  arg:ns=prod  arg:replicas>3
+  since:2h  until:2026-11-20T14:02  (UTC)
+  anything else: a part of tool, grant, client, rule, reason or arguments
+Names are matched whole, * stands for any characters, a,b means a or b.
+Quote what the shell would take: 'ms>500' 'tool:eks*'."""
 
 
 def audit_path(command: F) -> F:

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from mcpwatch.audit import query
-from mcpwatch.cli.auditoptions import FILTERS, audit_path, filtered
+from mcpwatch.cli.auditoptions import FILTERS, LANGUAGE, audit_path, filtered
 from mcpwatch.cli.options import json_option
-from mcpwatch.cli.output import one_line, put, put_json, wrapped
+from mcpwatch.cli.output import one_line, put, put_json, say, wrapped
 from mcpwatch.cli.plain import call_line
 from mcpwatch.errors import ConfigError
 from mcpwatch.filters import Filter, parse_filter
@@ -22,7 +22,7 @@ _FOLLOW_S = 0.25
 Record = dict[str, Any]
 
 
-@click.command(context_settings=FILTERS)
+@click.command(context_settings=FILTERS, epilog=LANGUAGE)
 @filtered()
 @click.option("--limit", type=click.IntRange(min=1), default=None, metavar="N", help="Only the newest N.")
 def search(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path, limit: int | None) -> None:
@@ -30,11 +30,10 @@ def search(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path, lim
     wanted = parse_filter(" ".join(words))
     rows: Iterable[Record]
     rows = query.search(path, wanted, since_ms, 0, limit) if limit else query.each(path, wanted, since_ms)
-    for record in rows:
-        _tell(record, as_json)
+    _tell_all(rows, as_json)
 
 
-@click.command(context_settings=FILTERS)
+@click.command(context_settings=FILTERS, epilog=LANGUAGE)
 @filtered()
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=10, metavar="N", help="How many (default 10).")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
@@ -42,8 +41,8 @@ def tail(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path, lines
     """Print the newest recorded calls that match FILTER, oldest first."""
     wanted = parse_filter(" ".join(words))
     last = query.last_row(path)
-    for record in query.search(path, wanted, since_ms, 0, lines) if lines else []:
-        _tell(record, as_json)
+    if lines:
+        _tell_all(query.search(path, wanted, since_ms, 0, lines), as_json)
     if follow:
         _follow(path, wanted, last, as_json)
 
@@ -74,11 +73,23 @@ def _follow(path: Path, wanted: Filter, last: int, as_json: bool) -> None:
         time.sleep(_FOLLOW_S)
 
 
+def _tell_all(records: Iterable[Record], as_json: bool) -> None:
+    """Nothing at all would leave open whether anything was looked at."""
+    told = False
+    for record in records:
+        _tell(record, as_json)
+        told = True
+    if not told and not as_json:
+        say("No recorded call matches.")
+
+
 def _tell(record: Record, as_json: bool) -> None:
     if as_json:
         put_json(record, pretty=False)
     else:
-        put(f"{record['seq']:>6} {one_line(call_line(record), 73)}")
+        # With its day: what is searched for is often not of today.
+        line = f"{record['seq']:>6} {record['at'][:10]} {call_line(record)}"
+        put(line if len(line) <= 80 else line[:79] + "…")
 
 
 def _lines(record: Record) -> Iterable[str]:

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from mcpwatch.audit.export import stats as counted
-from mcpwatch.cli.auditoptions import FILTERS, filtered
+from mcpwatch.cli.auditoptions import FILTERS, LANGUAGE, filtered
 from mcpwatch.cli.output import put, put_json, table
 
 _MOST = 10
 
 
-@click.command(context_settings=FILTERS)
+@click.command(context_settings=FILTERS, epilog=LANGUAGE)
 @filtered("24h")
 def stats(words: tuple[str, ...], since_ms: int, as_json: bool, path: Path) -> None:
     """Count the records that match FILTER by decision, outcome, tool, caller and rule."""

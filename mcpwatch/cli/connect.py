@@ -36,6 +36,7 @@ def connect(client: str, upstream: str, grant: str, place: Place, as_json: bool)
 
     The text contains a token: keep it to yourself.
     """
+    _text(client, "http://127.0.0.1/mcp/any", "", place)  # an unknown client is told before a gateway is asked for
     reachable = ask(place, lambda gateway: gateway.connect())
     endpoints: dict[str, str] = _chosen(reachable["endpoints"], upstream)
     token = str(reachable["token"])

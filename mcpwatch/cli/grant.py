@@ -59,7 +59,7 @@ def list_(place: Place, as_json: bool) -> None:
 @place_options
 @json_option
 def rotate(label: str, place: Place, as_json: bool) -> None:
-    """Give a grant a new token and print it, once; the old one ends at once."""
+    """Print a new token of a grant, once; the old one ends."""
     _tell_token(label, _grants(place).rotate(label), as_json)
 
 

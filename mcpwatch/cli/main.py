@@ -13,7 +13,7 @@ import click
 from mcpwatch import __version__
 from mcpwatch.cli.group import lazy
 from mcpwatch.cli.options import TakesArguments, gateway_options, keep_for_subcommands
-from mcpwatch.cli.output import say_fault
+from mcpwatch.cli.output import say, say_fault
 from mcpwatch.errors import AuditError, ConfigError
 
 DONE, INTERNAL, USAGE, INVALID_POLICY, NO_UPSTREAM, BROKEN_AUDIT, DIFFERENT = range(7)
@@ -55,7 +55,10 @@ class Commands(TakesArguments, lazy(_COMMANDS)):
 def cli(context: click.Context, **options: Any) -> None:
     """A policy gateway in front of MCP servers, and a console that shows it live.
 
-    Without a command: start the gateway and its console, e.g. mcpwatch --upstream demo --traffic
+    Without a command: start the gateway and its console. For example:
+
+    \b
+      mcpwatch --upstream demo --traffic
     """
     keep_for_subcommands(context)
     if context.invoked_subcommand is None:
@@ -94,6 +97,9 @@ def _said(fault: BaseException) -> int:
     from mcpwatch.gateway.link import UpstreamError
     from mcpwatch.policy.values import PolicyError
 
+    if isinstance(fault, click.exceptions.NoArgsIsHelpError):
+        say(fault.format_message())
+        return USAGE
     if isinstance(fault, click.ClickException):
         say_fault(fault.format_message(), _usage_hint(fault))
         return USAGE

@@ -56,9 +56,11 @@ def say(text: str) -> None:
 
 
 def say_fault(message: str, remedy: str = "") -> None:
-    say(f"mcpwatch: {message}")
-    if remedy:
-        say(f"  {remedy}")
+    """What happened and what to do next. On a terminal no word is broken at its edge; a pipe gets each in one line."""
+    for line in _in_sight(f"mcpwatch: {message}", ""):
+        say(line)
+    for line in _in_sight(remedy, "  ") if remedy else ():
+        say(line)
 
 
 def table(rows: Iterable[Sequence[str]], *, width: int = 80) -> list[str]:
@@ -97,17 +99,17 @@ def wrapped(text: str, indent: str = "  ", most: int = 80) -> list[str]:
     return [indent + line for line in lines]
 
 
-def json_of(text: str, what: str) -> Any:
+def json_of(text: str, what: str, remedy: str = "") -> Any:
     """JSON that can be taken in one way only, as the gateway takes it. Raises ConfigError, naming it as `what`."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as fault:
-        raise ConfigError(f"{what} is not JSON: {fault}") from fault
+        raise ConfigError(f"{what} is not JSON: {fault}", remedy) from fault
 
 
 def object_of(text: str, what: str) -> dict[str, Any]:
     """A JSON object from the command line. Raises ConfigError."""
-    value = json_of(text, what)
+    value = json_of(text, what, f'Quote it for the shell, for example: {what} \'{{"namespace": "dev"}}\'')
     if not isinstance(value, dict):
         raise ConfigError(f"{what} must be a JSON object")
     return cast("dict[str, Any]", value)
@@ -133,6 +135,14 @@ def _finite(text: str) -> float:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+
+
+def _in_sight(text: str, indent: str) -> list[str]:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return [indent + text]
+    most = shutil.get_terminal_size((80, 24)).columns
+    first, *more = wrapped(text, indent, most - 2)
+    return [first, *("  " + line for line in more)]
 
 
 def _shown(character: str) -> str:

@@ -56,11 +56,11 @@ def call_line(record: Object) -> str:
     """One call of the audit in one line of at most 80 columns."""
     who = record["grant"] or "-"
     what = record["tool"] or record["method"]
-    head = f"{record['at'][11:19]} {_WORDS.get(record['decision'], '?'):6} {who} {what}"
+    head = f"{record['at'][11:19]} {_WORDS.get(record['decision'], '?'):6} "
     spent = "" if record.get("latency_ms") is None else f" {record['latency_ms']:.0f} ms"
     tail = f" {record['outcome']}{spent}" if record.get("outcome") and record["decision"] == "allow" else ""
     why = f" {record['rule']}" if record["rule"] else " " + json.dumps(record["args"], ensure_ascii=False)
-    return one_line(head + tail + why, 80)
+    return head + one_line(f"{who} {what}{tail}{why}", 80 - len(head))
 
 
 def _hello(event: Object) -> Iterable[str]:

@@ -74,11 +74,13 @@ def _lines(report: Report) -> Iterable[str]:
     count = sum(finding.count for finding in flips)
     yield f"{count} of {report.calls} recorded calls would be decided otherwise"
     for finding in flips:
-        yield f"{finding.before} -> {finding.after}  {finding.tool}  {_times(finding)}"
+        yield f"{finding.before} -> {finding.after}  {finding.tool}"
+        yield from wrapped(_times(finding), indent="    ")
         if finding.rule:
             yield f"    {finding.rule}"
     for finding in report.of("observed"):
-        yield f"would pass, observed only  {finding.tool}  {_times(finding)}"
+        yield f"would pass, observed only  {finding.tool}"
+        yield from wrapped(_times(finding), indent="    ")
         yield f"    {finding.rule}"
     for finding in report.of("unknown"):
         why = "no running gateway knows it" if finding.rule == SCHEMA else "it is not stored"

@@ -50,7 +50,7 @@ def _paths(files: tuple[str, ...]) -> list[Path]:
 def _run(path: Path) -> list[CaseResult]:
     cases: object = json_of(_whole(path), str(path))
     if not isinstance(cases, list):
-        raise ConfigError(f"{path} is not a list of policy cases")
+        raise ConfigError(f"{path} is not a list of policy cases", "A policy is checked by: mcpwatch policy check")
     return run_cases(cast("list[Any]", cases), lambda name: read_bytes(path.parent / name))
 
 

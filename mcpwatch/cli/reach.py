@@ -23,6 +23,12 @@ def ask(place: Place, question: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
+def offered_by_all(place: Place) -> set[str]:
+    """The names of all tools that any upstream of the running gateway offers. Raises ConfigError when none runs."""
+    hello: dict[str, Any] = ask(place, lambda client: anext(client.events()))
+    return {str(tool["name"]) for tools in hello["tools"].values() for tool in tools}
+
+
 def offered_tools(place: Place, upstream: str) -> list[dict[str, Any]]:
     """The tool objects that an upstream of the running gateway offers. Raises ConfigError when there is none."""
     hello: dict[str, Any] = ask(place, lambda client: anext(client.events()))

@@ -92,7 +92,7 @@ def _lines(now: dict[str, Any]) -> Iterable[str]:
     for hold in now["holds"]:
         yield f"waiting for approval: {hold.get('tool', '')} by {hold.get('grant', '')} ({hold.get('call_id', '')})"
     for scope in now["frozen"]:
-        yield f"frozen: {'everything' if scope == '*' else scope}"
+        yield f"frozen: {'everything' if scope == '*' else scope.replace(':', ' ', 1)}"
     yield from _counter_store(now.get("counter_store") or {})
     audit = now["audit"]
     fault = f": {audit['error']}" if audit["error"] else ""

@@ -21,7 +21,7 @@ from mcpwatch.errors import ConfigError
 _FREE_PORT = "127.0.0.1:0"
 
 
-@click.command(cls=TakesArguments)
+@click.command(cls=TakesArguments, options_metavar="[OPTIONS] [-- ARG...]")
 @gateway_options
 @click.pass_context
 def stdio(context: click.Context, **_: Any) -> None:

@@ -74,7 +74,10 @@ def _wrapped(text: bytes, original: Path) -> tuple[bytes, list[str]]:
     except (UnicodeDecodeError, ValueError, RecursionError) as fault:
         raise ConfigError(f"{original.name.removesuffix(_SUFFIX)} is not JSON: {fault}") from fault
     if not isinstance(whole, dict):
-        raise ConfigError("the file is not a JSON object", 'Servers stand under "mcpServers" or "servers".')
+        raise ConfigError(
+            f"{original.name.removesuffix(_SUFFIX)} is not a JSON object",
+            'Servers stand under "mcpServers" or "servers".',
+        )
     config = cast("dict[str, Any]", whole)
     names: list[str] = []
     for group in _GROUPS:
@@ -84,7 +87,9 @@ def _wrapped(text: bytes, original: Path) -> tuple[bytes, list[str]]:
             names.extend(entries)
             config[group] = {name: _entry(name, original) for name in entries}
     if not names:
-        raise ConfigError("the file names no server", 'Servers stand under "mcpServers" or "servers".')
+        raise ConfigError(
+            f"{original.name.removesuffix(_SUFFIX)} names no server", 'Servers stand under "mcpServers" or "servers".'
+        )
     return json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n", names
 
 

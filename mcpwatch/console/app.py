@@ -44,6 +44,7 @@ SMALLEST = (60, 15)
 """Columns and lines below which the console only says that it needs more."""
 
 Ending = Literal["stop", "leave"]
+_FAULT_SHOWN_S, _NEWS_SHOWN_S = 8, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class ConsoleApp(App[str]):
         self.zone = settings.zone
         self.keymap_user: dict[str, str] = {}
         self._themes = 0
+        self._fault_shown_ms = 0
         self._border = ControlFilter()
         super().__init__(ansi_color=True if colourless else None)
         self.link = Link(desk)
@@ -146,9 +148,14 @@ class ConsoleApp(App[str]):
                     screen.look_changed()
 
     def say(self, text: str, *, error: bool = False) -> None:
-        self.notify(
-            safe(text, 400), markup=False, severity="error" if error else "information", timeout=8 if error else 4
-        )
+        now = self.settings.now_ms()
+        if error:
+            self._fault_shown_ms = now + 1000 * _FAULT_SHOWN_S
+        elif now >= self._fault_shown_ms:
+            # One word at a time, else a key pressed five times covers the list; a fault is not taken away by news.
+            self.clear_notifications()
+        timeout = _FAULT_SHOWN_S if error else _NEWS_SHOWN_S
+        self.notify(safe(text, 400), markup=False, severity="error" if error else "information", timeout=timeout)
 
     def copy(self, text: str, what: str) -> None:
         self.copy_to_clipboard(text.encode("utf-8", "replace").decode())

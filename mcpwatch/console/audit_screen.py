@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from textual import on, work
 from textual.containers import Vertical
@@ -27,6 +26,7 @@ from mcpwatch.console.safe import safe, shorten
 from mcpwatch.console.seat import Seat
 from mcpwatch.console.stream import CallStream
 from mcpwatch.console.wire import number, tables
+from mcpwatch.console.wording import moment
 from mcpwatch.errors import ConfigError
 
 _ADVICE = {True: "esc takes the filter away, / changes it.", False: "r looks again."}
@@ -182,7 +182,8 @@ class AuditScreen(CallOrders, Seat):
             self._list.empty = f"{note[:1].upper()}{note[1:]}. {_ADVICE[bool(archive.filter)]}"
         else:
             self._list.empty = ""
-            days = f"{_moment(archive.first_at_ms)} – {_moment(archive.last_at_ms)} UTC"
+            zone = host(self).zone
+            days = f"{moment(archive.first_at_ms, zone)[:19]} – {moment(archive.last_at_ms, zone)}"
             count = f"{len(archive):,}{'' if archive.whole else ' newest'}"
             note = f"{count} · {days}" if width >= 70 else count
         if archive.filter:
@@ -190,10 +191,9 @@ class AuditScreen(CallOrders, Seat):
         self._list.refresh()
         self._title.update(title("AUDIT", note, width, focused=True))
         words = f" {shlex.quote(safe(archive.filter, 200))}" if archive.filter else ""
-        older = "" if archive.whole else "k at the top: older   "
-        line = f" r searches again   {older}/ until:14:02 jumps   mcpwatch audit export{words} > calls.jsonl"
-        self._hint.update(Content.styled(shorten(line, width - 1), "$muted"))
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        older = [] if archive.whole else ["k at the top: older"]
+        hints = ["r looks again", *older, "/ until:14:02 jumps (UTC)", f"mcpwatch audit export{words} > calls.jsonl"]
+        # A command that is cut cannot be typed: what has no room is left out.
+        while len(hints) > 1 and len("   ".join(hints)) > width - 2:
+            hints.pop()
+        self._hint.update(Content.styled(f" {'   '.join(hints)}", "$muted"))

@@ -84,8 +84,8 @@ class Prompt(ModalScreen["str | None"]):
     DEFAULT_CSS = """
     Prompt { align: left bottom; background: $background 0%; }
     Prompt > Vertical { height: auto; background: $panel; }
-    Prompt Static { height: 1; padding: 0 1; }
-    Prompt Input { border: none; height: 1; padding: 0 1; background: $panel; }
+    Prompt Static { height: auto; padding: 0 1; }
+    Prompt Input { border: none; height: 1; padding: 0 1 !important; background: $panel; }
     """
 
     def __init__(self, label: str, value: str = "", placeholder: str = "") -> None:
@@ -96,6 +96,10 @@ class Prompt(ModalScreen["str | None"]):
         with Vertical():
             yield Static(Content.styled(self._label, "bold $primary"), markup=False)
             yield Input(self._value, placeholder=self._placeholder, compact=True)
+
+    def on_mount(self) -> None:
+        # A message in the corner would lie over the question.
+        self.app.clear_notifications()
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":

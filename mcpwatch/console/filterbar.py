@@ -23,7 +23,7 @@ class FilterBar(Widget):
     DEFAULT_CSS = """
     FilterBar { height: 2; display: none; layout: vertical; background: $panel; }
     FilterBar > Static { height: 1; padding: 0 1; }
-    FilterBar > Input { border: none; height: 1; padding: 0 1; background: $panel; }
+    FilterBar > Input { border: none; height: 1; padding: 0 1 !important; background: $panel; }
     """
 
     class Changed(Message):

@@ -166,7 +166,7 @@ def _house(ledger: Ledger, host: Host) -> list[Fact]:
         kind = safe(store.partition("://")[0], 10)
         facts.append(fact(27, f"counters {kind}", style="$muted", right=True))
     if durability:
-        facts.append(fact(28, f"sync {safe(durability, 10)}", safe(durability, 10), style="$muted", right=True))
+        facts.append(fact(31, f"sync {safe(durability, 10)}", style="$muted", right=True))
     return facts
 
 
@@ -228,6 +228,8 @@ def banner_lines(ledger: Ledger, host: Host) -> list[Piece]:
     for view in ledger.policies.values():
         if view.error:
             lines.append((f"✗ {_place_in(view)}  (the last good policy stays in force)", alarm))
+    for label, fault in ledger.grant_faults.items():
+        lines.append((f"✗ {safe(fault, 400)}  (the policy of the grant {safe(label, 40)}, not taken)", alarm))
     for upstream in ledger.upstreams.values():
         if upstream.state in ("failed", "restarting") and upstream.error:
             remedy = f"  → {safe(upstream.remedy, 200)}" if upstream.remedy else ""

@@ -34,11 +34,12 @@ class HistoryDialog(ModalScreen["dict[str, Any] | None"]):
         super().__init__()
         self._policies = list(reversed(policies))
         self._digest = digest
+        self._newest = next((i for i, policy in enumerate(self._policies) if policy.get("digest") == digest), -1)
 
     def compose(self) -> Iterable[Widget]:
         with Vertical():
             yield Static(Content.styled("Policies that were in force, newest first\n", "bold"), markup=False)
-            yield OptionList(*(Option(self._line(policy)) for policy in self._policies), markup=False)
+            yield OptionList(*(Option(self._line(policy, i)) for i, policy in enumerate(self._policies)), markup=False)
             keys = Content.assemble(
                 ("\nenter ", "bold $primary"), "take it into the editor   ", ("esc ", "bold $primary"), "close"
             )
@@ -57,9 +58,10 @@ class HistoryDialog(ModalScreen["dict[str, Any] | None"]):
             options = self.query_one(OptionList)
             options.action_cursor_down() if event.key == "j" else options.action_cursor_up()
 
-    def _line(self, policy: dict[str, Any]) -> Content:
+    def _line(self, policy: dict[str, Any], age: int) -> Content:
         digest = str(policy.get("digest", ""))
-        mark = ("  in force", "$decision-allow") if digest == self._digest else ("", "")
+        # Text that came back stands here twice; in force is what was installed last.
+        mark = ("  in force", "$decision-allow") if digest == self._digest and age == self._newest else ("", "")
         when = safe(policy.get("at", ""), 24)
         return Content.assemble(
             (f"{when}  ", ""), (f"{safe(digest[:12])}  ", "$muted"), (safe(policy.get("by", ""), 30), ""), mark

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcpwatch.console.meters import Latencies, Meter, Meters, Series
-from mcpwatch.console.policies import PolicyView, unused_limits
+from mcpwatch.console.policies import OF_GRANT, PolicyView, first_error, unused_limits
 from mcpwatch.console.ring import CAPACITY, REFUSED, Call, Record, Ring, moment_ms
 from mcpwatch.console.wire import items, number, table, tables
 
@@ -66,6 +66,8 @@ class Ledger:
         self.offered: set[str] = set()
         """Names of all tools that the upstreams offer."""
         self.policies: dict[str, PolicyView] = {}
+        self.grant_faults: dict[str, str] = {}
+        """Grants whose own policy file is broken, and the first fault."""
         self.holds: dict[str, Hold] = {}
         self.frozen: set[str] = set()
         self.connect: dict[str, Any] = {}
@@ -156,7 +158,7 @@ class Ledger:
         self.meters.clear()
         self.traffic, self.refusals = Series(TRAFFIC_SECONDS), Series(TRAFFIC_SECONDS)
         self.latencies = Latencies()
-        for known in (self.tools, self.upstreams, self.policies, self.holds):
+        for known in (self.tools, self.upstreams, self.policies, self.grant_faults, self.holds):
             known.clear()
         self.refused = self.dropped = 0
 
@@ -227,12 +229,19 @@ class Ledger:
 
     def _installed(self, event: Object) -> None:
         upstream = str(event["upstream"])
+        if upstream.startswith(OF_GRANT):
+            self.grant_faults.pop(upstream.removeprefix(OF_GRANT), None)
+            return
         self.policies[upstream] = PolicyView.read(upstream, event, moment_ms(event.get("at_ms")))
         self._declare(upstream)
 
     def _rejected(self, event: Object) -> None:
-        upstream = str(event["upstream"])
-        known = self.policies.get(upstream) or PolicyView(upstream, str(event.get("file", "")))
+        upstream, file = str(event["upstream"]), str(event.get("file", ""))
+        if upstream.startswith(OF_GRANT):
+            fault = first_error(file.rsplit("/", 1)[-1], tables(event.get("problems")))
+            self.grant_faults[upstream.removeprefix(OF_GRANT)] = fault
+            return
+        known = self.policies.get(upstream) or PolicyView(upstream, file)
         self.policies[upstream] = known.rejected(event.get("problems") or [])
 
     def _declare(self, upstream: str) -> None:

@@ -13,6 +13,8 @@ from mcpwatch.policy.values import PolicyError
 
 _PLACES = {"(default deny)": "default", "(hidden)": "hide"}
 """Rules that are no pointers, and the key of the document that they come from."""
+OF_GRANT = "grant:"
+"""In front of a grant's label where the gateway otherwise names the upstream whose policy is meant."""
 
 
 @dataclass(frozen=True, slots=True)

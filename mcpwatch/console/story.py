@@ -16,7 +16,7 @@ from mcpwatch.console.ring import Call, Record, moment_ms
 from mcpwatch.console.safe import safe, safe_lines
 from mcpwatch.console.theme import Look
 from mcpwatch.console.wire import Table, number, tables
-from mcpwatch.console.wording import WORDS, amount, client_name, client_version, clock, latency, share_text, span, why
+from mcpwatch.console.wording import WORDS, amount, client_name, client_version, latency, moment, share_text, span, why
 
 _LABEL = 10
 _ARGS_MAX = 8_000
@@ -66,7 +66,7 @@ def story(
         for piece in make(record, ledger):
             lines += _labelled(label, [piece], width)
             label = ""
-    lines += _labelled("at", [(clock(call.at_ms, zone, ms=True), "")], width)
+    lines += _labelled("at", [(moment(call.at_ms, zone, ms=True), "")], width)
     made = [Content.assemble(*line) for line in arguments(record.get("args"))]
     made.insert(0, Content.styled("arguments", "$muted"))
     steps = _steps(record)

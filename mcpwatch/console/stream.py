@@ -22,6 +22,11 @@ from mcpwatch.console.wire import number
 from mcpwatch.console.wording import caller, fullest, plain
 
 _CACHED = 2048
+_NO_MATCH = {
+    2: "No call in this list matches. esc shows all again.",
+    3: "Names are matched whole; * stands for the rest: tool:list*",
+}
+"""What an empty list says, by line."""
 _STRANGER = 22
 """A name that no upstream offers cannot make the column wider than this: an agent may call anything."""
 
@@ -129,8 +134,8 @@ class CallStream(ScrollView, can_focus=True):
         if y == 0:
             return painter.head()
         line = self.scroll_offset.y + y - 1
-        if y == 2 and not len(self.view) and self.view.filtered:
-            return painter.note("No call in this list matches the filter. esc shows all again.")
+        if y in _NO_MATCH and not len(self.view) and self.view.filtered:
+            return painter.note(_NO_MATCH[y])
         if line >= len(self.view):
             return Strip.blank(painter.width, self.rich_style)
         call = self._ledger.calls.get(self.view.number_at(line))

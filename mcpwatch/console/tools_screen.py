@@ -245,7 +245,7 @@ class ToolScreen(Seat):
 
 def _heads(width: int) -> Content:
     figures = f"{'CALLS':>7}{'REFUSED':>9}" + (f"{'P95':>8}{'LAST':>6}" if width >= 84 else "")
-    left = f"  {'POLICY':<9}{'RISK':<10}"
+    left = f" {'POLICY':<11}{'RISK':<10}"
     return Content.styled(left + fit("TOOL", max(10, width - len(left) - len(figures) - 1)) + figures, "$muted")
 
 

@@ -44,6 +44,16 @@ def clock(at_ms: int, zone: tzinfo | None, *, ms: bool = False) -> str:
     return f"{text}.{at_ms % 1000:03d}" if ms else text
 
 
+def moment(at_ms: int, zone: tzinfo | None, *, ms: bool = False) -> str:
+    """Day and time in `zone` (None: the machine's): `2026-11-22 11:30:00 CET`."""
+    try:
+        there = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return "-"
+    thousandths = f".{at_ms % 1000:03d}" if ms else ""
+    return f"{there:%Y-%m-%d %H:%M:%S}{thousandths} {there:%Z}".rstrip()
+
+
 def latency(value_ms: float) -> str:
     """`0.4ms`, `42ms`, `1.2s`, `61s`, `2m05s`."""
     if value_ms < 1:

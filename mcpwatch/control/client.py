@@ -134,5 +134,5 @@ class ControlClient:
             return ConfigError(f"the gateway at {self.socket_path} belongs to another user")
         return ConfigError(
             f"no gateway is running at {self.socket_path}",
-            "Start one with `mcpwatch serve`, or name it with --instance.",
+            "Start one with `mcpwatch serve --upstream NAME`, or name it with --instance.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -219,7 +219,7 @@ class Policies:
                 await self._record(self._event(judge, reading))
                 self._enforce(judge, reading, reading.document)
             else:
-                judge.problems = reading.problems
+                self._keep(judge, reading)
 
     def _enforce(self, judge: Judge, reading: Reading, document: PolicyDocument) -> PolicyInstalled:
         event = self._event(judge, reading)
@@ -229,10 +229,17 @@ class Policies:
         log.info("policy of %s in force: %s (%s, by %s)", judge.name, reading.path, reading.digest[:12], reading.by)
         for problem in reading.problems:
             log.warning("%s:%d:%d %s %s", reading.path, problem.line, problem.column, problem.pointer, problem.message)
-        if not judge.name.startswith(_OF_GRANT):
-            self._publish(event)
+        self._publish(event)
         self._changed(judge.upstream)
         return event
+
+    def _keep(self, judge: Judge, reading: Reading) -> None:
+        """The file says again what is in force; who was told that it is broken must hear that it is mended."""
+        mended = judge.error is not None
+        judge.problems = reading.problems
+        if mended:
+            log.info("policy file of %s is in order again: %s", judge.name, reading.path)
+            self._publish(replace(self._event(judge, reading), at_ms=judge.installed_at_ms))
 
     def _refuse(self, judge: Judge, reading: Reading) -> PolicyRejected:
         judge.problems = reading.problems

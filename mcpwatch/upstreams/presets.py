@@ -151,6 +151,8 @@ def _explicit(name: str, line: str, environ: Mapping[str, str]) -> tuple[str, ..
         raise ConfigError(f"The command line of {name} has an open quote", "Close it.") from error
     if not words:
         raise ConfigError(f"--upstream {name}= names neither a URL nor a command", f"Write --upstream {_WAYS}.")
+    if "://" in words[0]:
+        raise ConfigError(f"The URL of {name} begins with neither http:// nor https://", f"Write --upstream {_WAYS}.")
     program = _which(words[0], environ)
     if program is None:
         raise NotThere(f'The program of {name} is not there: "{_short(words[0])}"', "Give its whole path.")

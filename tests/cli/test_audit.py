@@ -37,6 +37,17 @@ def test_an_untouched_audit_verifies(recorded: Home) -> None:
     assert recorded.run("audit", "verify", "--json").json["ok"] is True
 
 
+def test_a_search_tells_the_day_of_each_call_and_says_when_there_is_none(recorded: Home) -> None:
+    day = recorded.run("audit", "search", "--json").out.split('"at": "')[1][:10]
+    lines = recorded.run("audit", "search").out.splitlines()
+    assert len(lines) == 5
+    assert all(line.split()[1] == day and len(line) <= 80 for line in lines)
+    for name in ("search", "tail"):
+        none = recorded.run("audit", name, "tool:nothing")
+        assert (none.code, none.out, none.err) == (0, "", "No recorded call matches.\n")
+        assert recorded.run("audit", name, "tool:nothing", "--json").err == ""
+
+
 def test_a_changed_row_is_exit_5(recorded: Home, tmp_path: Path) -> None:
     copy = tmp_path / "audit.db"
     copy.write_bytes((recorded.state / "audit.db").read_bytes())

@@ -67,6 +67,17 @@ def test_a_freeze_refuses_everything_until_the_thaw_and_survives_a_restart(home:
         assert client.call("echo")["isError"] is False
 
 
+@pytest.mark.parametrize("option", ["--tool", "--grant"])
+def test_freezing_a_name_that_nobody_has_is_done_and_warned_of(home: Home, serving: Serving, option: str) -> None:
+    done = home.run("freeze", option, "ehco")
+    assert (done.code, done.err.splitlines()[-1]) == (0, f"Frozen: {option[2:]} ehco.")
+    assert done.err.startswith("warning: ")
+    assert '"ehco"' in done.err
+    home.run("freeze", "--tool", "echo", "--grant", "local")
+    assert home.run("thaw", option, "ehco").err == "Still frozen: grant local, tool echo.\n"
+    assert home.run("thaw").err == "Nothing is frozen any more.\n"
+
+
 def test_one_tool_or_one_grant_can_be_frozen(home: Home, serving: Serving) -> None:
     client = serving.client()
     home.run("freeze", "--tool", "echo")

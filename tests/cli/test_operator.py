@@ -129,6 +129,21 @@ async def test_a_saved_policy_is_in_force_for_the_next_call_and_in_the_history(s
         assert history[-1]["text"] == text
 
 
+async def test_a_broken_file_that_gets_its_old_text_back_is_told_as_mended(serving: Serving) -> None:
+    async with desk(serving) as client:
+        events = client.events()
+        since = (await anext(events))["status"]["policies"]["echo"]["installed_at"]
+        for text, told in (("{", "policy_rejected"), (ASKS, "policy_installed")):
+            serving.policy.write_text(text)
+            async with asyncio.timeout(WITHIN_S):
+                event = await anext(event async for event in events if event["type"].startswith("policy_"))
+            assert (event["type"], event["upstream"]) == (told, "echo")
+        assert (await client.status())["policies"]["echo"] | {"installed_at": since, "error": None} == (
+            await client.status()
+        )["policies"]["echo"]
+        assert [entry["by"] for entry in (await client.history("echo"))["policies"]] == ["start"]
+
+
 async def test_a_save_over_an_edit_or_of_nonsense_changes_nothing(serving: Serving) -> None:
     async with desk(serving) as client:
         before = await client.policy("echo")

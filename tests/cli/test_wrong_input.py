@@ -106,3 +106,29 @@ def test_nothing_an_agent_wrote_acts_on_the_terminal_of_a_command(home: Home) ->
         assert acting(done.out + done.err) == []
     converted = home.run("policy", "convert", policy, "-")
     assert list(converted.json["tools"]) == [f"t{EVIL}"]
+
+
+@pytest.mark.parametrize("group", ["policy", "audit", "grant", "upstream"])
+def test_a_group_without_a_command_shows_its_help_and_nothing_else(home: Home, group: str) -> None:
+    done = home.run(group)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Usage: mcpwatch {group} ")
+    assert "..." not in done.err.split("Commands:")[1]
+
+
+def test_an_unknown_client_is_told_also_when_no_gateway_runs(home: Home) -> None:
+    done = home.run("connect", "netscape")
+    assert (done.code, "Clients: claude" in done.err) == (2, True)
+
+
+def test_a_url_of_another_kind_is_not_taken_for_a_program(home: Home) -> None:
+    done = home.run("serve", "--upstream", "x=ftp://h/mcp")
+    assert (done.code, "neither http:// nor https://" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["search", "tail", "export", "stats"])
+def test_the_help_of_commands_with_a_filter_explains_it(home: Home, command: str) -> None:
+    shown = home.run("audit", command, "--help").out
+    assert "dec:deny" in shown
+    assert "arg:ns=prod" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80

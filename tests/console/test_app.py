@@ -34,6 +34,15 @@ async def test_a_broken_policy_file_is_told_with_its_place_until_it_is_mended() 
         assert "unknown field" not in bench.text()
 
 
+async def test_a_broken_policy_of_a_grant_is_told_and_changes_nothing_else_in_the_header() -> None:
+    problem = {"line": 2, "column": 1, "pointer": "", "message": "expected a value"}
+    event = {"type": "policy_rejected", "at_ms": 0, "upstream": "grant:kim", "file": "/p/kim.json"}
+    async with console(event | {"problems": [problem]}) as bench:
+        assert "✗ kim.json:2:1 expected a value  (the policy of the grant kim, not taken)" in bench.text()
+        assert "default DENY" in bench.text()
+        assert "file broken" not in bench.text()
+
+
 async def test_a_failed_audit_and_a_failed_upstream_are_told() -> None:
     failed = {"type": "upstream_changed", "at_ms": 0, "upstream": "eks", "state": "failed", "error": "no region"}
     events = [
@@ -187,6 +196,28 @@ async def test_t_goes_through_the_themes() -> None:
         await bench.press("t")
         assert bench.app.look.name == "night"
         assert bench.app.theme.startswith("mcpwatch-night")
+
+
+async def test_news_takes_the_place_of_older_news_and_never_of_a_fault() -> None:
+    async with console(size=(80, 24)) as bench:
+        await bench.press("t", "t", "t")
+        await bench.drawn()
+        assert bench.text().count("Theme ") == 1
+        bench.app.say("the disk is full", error=True)
+        await bench.press("t")
+        await bench.drawn()
+        assert "the disk is full" in bench.text()
+        assert f"Theme {bench.app.look.name}" in bench.text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_a_question_at_the_bottom_is_never_cut(width: int) -> None:
+    async with console(size=(width, 24)) as bench:
+        bench.app.say("something that lies over the right half of the lowest lines")
+        await bench.press("colon")
+        await bench.drawn()
+        assert "lies over" not in bench.text()
+        assert "theme NAME" in " ".join(bench.text().split())
 
 
 async def test_the_users_theme_is_worn_when_its_file_changes(tmp_path: Path) -> None:

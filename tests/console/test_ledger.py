@@ -143,6 +143,14 @@ def test_warnings_are_no_fault_and_a_good_file_ends_it() -> None:
     assert (view.error, view.default, view.by, view.installed_at_ms) == ("", "allow", "kim", START_MS)
 
 
+def test_the_own_policy_of_a_grant_is_no_upstreams_and_its_fault_ends_with_a_good_file() -> None:
+    about = {"at_ms": 0, "upstream": "grant:kim", "file": "/etc/kim.json"}
+    ledger = told({"type": "policy_rejected", **about, "problems": [problem()]})
+    assert ledger.grant_faults == {"kim": "kim.json:16:7 /tools/t unknown field"}
+    ledger.fold({"type": "policy_installed", **about, "digest": "f" * 64, "text": POLICY_TEXT, "by": "file"})
+    assert (ledger.grant_faults, list(ledger.policies)) == ({}, ["eks"])
+
+
 def test_a_snapshot_replaces_what_was_known_and_restores_holds() -> None:
     feed = Feed()
     ledger = told(*feed.run(20))

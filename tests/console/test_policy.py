@@ -156,6 +156,17 @@ async def test_a_file_changed_outside_leaves_unsaved_changes_alone_and_says_so()
         await bench.until(lambda: "CHANGED OUTSIDE" not in bench.row("POLICY"))
 
 
+async def test_of_a_text_that_came_back_only_the_last_installation_is_in_force() -> None:
+    async with policy_console(SMALL) as (bench, desk):
+        screen = await at_policy(bench)
+        for text in (policy({"later": {}}), SMALL):
+            desk.write("eks", text, by="lee")
+            await bench.until(lambda text=text: screen.editor.text == text)
+        await bench.press("H")
+        await bench.until(lambda: "in force" in bench.row("lee"))
+        assert bench.text().count("  in force") == 1
+
+
 async def test_a_policy_of_the_past_comes_into_the_editor_and_is_not_saved_yet() -> None:
     async with policy_console(SMALL) as (bench, desk):
         screen = await at_policy(bench)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 from textual.content import Content
@@ -17,7 +18,7 @@ from mcpwatch.console.ledger import Ledger
 from mcpwatch.console.policies import PolicyView, risk_of
 from mcpwatch.console.story import story
 from mcpwatch.console.theme import Wardrobe
-from mcpwatch.console.wording import age, amount, answer_time, caller, clock, fullest, latency, rate, span, why
+from mcpwatch.console.wording import age, amount, answer_time, caller, clock, fullest, latency, moment, rate, span, why
 from mcpwatch.errors import ConfigError
 from tests.console.feed import START_MS, Feed, Object, hello
 
@@ -213,3 +214,10 @@ def test_pieces_of_a_line_are_text_and_never_markup() -> None:
     line = fit_line([fact(1, "[red]x[/red]")], 20)
     assert isinstance(line, Content)
     assert line.plain.rstrip() == "[red]x[/red]"
+
+
+def test_a_moment_names_its_zone() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    assert moment(1_795_855_540_796, UTC, ms=True) == "2026-11-28 08:45:40.796 UTC"
+    assert moment(1_795_855_540_796, berlin) == "2026-11-28 09:45:40 CET"
+    assert moment(10**18, UTC) == "-"
