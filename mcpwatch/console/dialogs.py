@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from textual import events
+from textual.app import App
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -99,7 +101,7 @@ class Prompt(ModalScreen["str | None"]):
 
     def on_mount(self) -> None:
         # A message in the corner would lie over the question.
-        self.app.clear_notifications()
+        cast("App[object]", self.app).clear_notifications()
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":
