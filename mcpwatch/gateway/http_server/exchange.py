@@ -18,7 +18,7 @@ _NO_BUFFER = (b"x-accel-buffering", b"no")
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _BODILESS = (204, 304)
 _UNREAD_MOST = 2**18
-"""What is kept of a body before anybody asks for it; more than one read of the socket brings."""
+"""From how much of a body that nobody asked for yet nothing more is read."""
 
 
 class TooLarge(Exception):
@@ -39,6 +39,8 @@ class Line(Protocol):
 
     async def drained(self) -> None: ...
 
+    def read_on(self) -> None: ...
+
     def answered(self, ex: Exchange) -> None: ...
 
 
@@ -46,12 +48,13 @@ class Exchange:
     """`streaming` is true while a stream is open: then a message is sent as its last event.
 
     `port` is the local one the request came in at, `complete` whether the request was read to its end, `answered`
-    whether its answer was written whole, `keep` whether the caller wants the connection kept.
+    whether its answer was written whole, `keep` whether the caller wants the connection kept, `full` that nothing more
+    may be read until its body is asked for or its answer begins.
     """
 
     __slots__ = (
-        "_body", "_gone", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_timer", "answered",
-        "complete", "headers", "keep", "path", "started", "streaming", "verb", "written_at",
+        "_asked", "_body", "_gone", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_timer",
+        "answered", "complete", "full", "headers", "keep", "path", "started", "streaming", "verb", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +77,8 @@ class Exchange:
         self._keepalive_s = keepalive_s
         self._body: list[bytes] = []
         self._limit = _UNREAD_MOST
+        self._asked = False
+        self.full = False
         self._more: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,13 +97,19 @@ class Exchange:
         """For the connection: a piece of the body, None at its end."""
         if part is None:
             self.complete = True
-        elif self._spoilt is None and not self.answered:
+        elif self._spoilt is None and not self.started:
             self._body.append(part)
             self._limit -= len(part)
             if self._limit < 0:
-                self._spoil(TooLarge())
+                self._overflow()
         if (part is None or self._spoilt is not None) and self._more is not None and not self._more.done():
             self._more.set_result(None)
+
+    def _overflow(self) -> None:
+        if self._asked:
+            self._spoil(TooLarge())
+        else:
+            self.full = True
 
     def spoil(self) -> None:
         """For the connection: the rest of the body cannot be read."""
@@ -106,6 +117,7 @@ class Exchange:
 
     def leave(self) -> None:
         """For the connection: the caller is gone."""
+        self._rest_timer()
         for waiter in (self._gone, self._more):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -118,9 +130,11 @@ class Exchange:
 
     async def body(self, limit: int, timeout_s: float) -> bytes | None:
         """The whole body; None when the caller went away. Raises TooLarge, Unreadable and TimeoutError."""
+        self._asked = True
         self._limit += limit - _UNREAD_MOST
         if self._limit < 0:
             self._spoil(TooLarge())
+        self._read_on()
         if not self.complete and self._spoilt is None and not self._line.lost:
             await self._rest(timeout_s)
         if self._spoilt is not None:
@@ -147,8 +161,9 @@ class Exchange:
     async def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Answer with a whole body."""
         self.started = self.answered = True
+        self._read_on()
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
-        self._line.write(self._head(status, headers, length) + (b"" if self.verb == "HEAD" else body))
+        self._line.write(self._head(status, headers, length) + (b"" if self.verb == "HEAD" or not length else body))
         self._line.answered(self)
 
     async def message(self, body: bytes, status: int = 200) -> None:
@@ -162,6 +177,7 @@ class Exchange:
     async def begin(self, headers: Headers | None = None, status: int = 200) -> None:
         """Begin a stream of events, with the upstream's headers or our own."""
         self.started = self.streaming = True
+        self._read_on()
         shown = _STREAM_HEADERS if headers is None else headers
         if not any(name == _NO_BUFFER[0] for name, _ in shown):
             shown = [*shown, _NO_BUFFER]
@@ -170,7 +186,8 @@ class Exchange:
         self._line.write(self._head(status, shown, b"transfer-encoding: chunked\r\n" if self._modern else b""))
         loop = asyncio.get_running_loop()
         self.written_at = loop.time()
-        self._timer = loop.call_later(self._keepalive_s, self._idle)
+        if not self._line.lost:
+            self._timer = loop.call_later(self._keepalive_s, self._idle)
 
     async def write(self, data: bytes) -> None:
         """Send whole events. Each call goes out by itself, so that several tasks may write to one stream."""
@@ -181,9 +198,7 @@ class Exchange:
 
     async def end(self) -> None:
         """End the stream."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rest_timer()
         if self.streaming:
             self.streaming = False
             await self._line.drained()
@@ -200,8 +215,20 @@ class Exchange:
             lines[1:] = [line for line in lines[1:] if not any(mark in line for mark in (b"\r", b"\n", b"\0"))]
             head = b"\r\n".join(lines)
         if not (self.keep and self.complete):
+            self.keep = False
             framing += b"connection: close\r\n"
         return head + b"\r\n" + framing + b"\r\n"
+
+    def _read_on(self) -> None:
+        """From here on what comes is taken, or dropped."""
+        if self.full:
+            self.full = False
+            self._line.read_on()
+
+    def _rest_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _idle(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 
-from mcpwatch.gateway.http_server.connection import Application, Connection
+from mcpwatch.gateway.http_server.connection import HEADERS_S, LINGER_S, Application, Connection
 
 LAST_WORDS_S = 2.0
 BACKLOG = 2048
@@ -20,20 +20,29 @@ class HttpServer:
         self._keepalive_s = keepalive_s
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._stopped = False
         self._none_left = asyncio.Event()
         self._none_left.set()
 
     async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept on a socket that listens already."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connected, sock=listening, backlog=BACKLOG, ssl=tls)
+        # A handshake has the time of headers; the last word of TLS is waited for as long as that of a refused caller.
+        self._server = await loop.create_server(
+            self._connected,
+            sock=listening,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=HEADERS_S if tls else None,
+            ssl_shutdown_timeout=LINGER_S if tls else None,
+        )
 
     async def stop(self) -> None:
         """Stop accepting, let answers that are being written end, close every connection."""
         if self._server is None:
             return
         self._server.close()
-        self._server = None
+        self._server, self._stopped = None, True
         for connection in list(self.connections):
             connection.finish()
         try:
@@ -47,6 +56,8 @@ class HttpServer:
         """For a connection that was accepted."""
         self.connections.add(connection)
         self._none_left.clear()
+        if self._stopped:
+            connection.finish()
 
     def ended(self, connection: Connection) -> None:
         """For a connection that is closed."""
