@@ -130,6 +130,22 @@ async def talk(pieces: list[bytes]) -> tuple[list[tuple[object, ...]], list[byte
     return app.asked, re.findall(rb"HTTP/1\.1 (?!100)(\d+)", wire.written)
 
 
+async def test_after_a_large_piece_it_is_the_turn_of_others_before_more_is_read() -> None:
+    app = App()
+    connection = Connection(app, 15.0, app)
+    wire = Wire(connection)
+    connection.connection_made(wire)
+    connection.data_received(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 90_000)
+    assert wire.paused
+    await asyncio.sleep(0)
+    assert not wire.paused
+    connection.data_received(b"x" * 10_000)
+    await asyncio.sleep(0)
+    assert not wire.paused
+    assert len(app.asked) == 1
+    wire.close()
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     text = b"".join(draw(st.lists(st.sampled_from(_REQUESTS), min_size=1, max_size=4)))

@@ -33,6 +33,9 @@ STALL_S = 60.0
 """How long a caller may take nothing of what was written for it."""
 
 _WAITING_MOST = 64
+_PIECE_BYTES = 64 * 1024
+"""How much makes a piece a large one. In the smallest chunks, 256 KiB take some 25 ms."""
+
 log = logging.getLogger(__name__)
 
 
@@ -116,8 +119,17 @@ class Connection(asyncio.Protocol):
             if self._framing_bytes > HEADERS_BYTES:
                 self._refusal = _BAD_HEAD
                 self._unreadable()
-        if self._waiting or (self._reading is not None and self._reading.full):
+        if self._satisfied:
             self._transport.pause_reading()
+        elif len(data) >= _PIECE_BYTES and not self._deaf:
+            # uvloop reads on for as long as there is something; others shall have their turn before.
+            self._transport.pause_reading()
+            self._loop.call_soon(self.read_on)
+
+    @property
+    def _satisfied(self) -> bool:
+        """Whether more must not be read for now."""
+        return bool(self._waiting) or (self._reading is not None and self._reading.full)
 
     def _feed(self, data: bytes) -> None:
         while data and not self._deaf:
@@ -192,7 +204,7 @@ class Connection(asyncio.Protocol):
 
     def read_on(self) -> None:
         """What was not read because nobody had asked for it is wanted, or to be dropped."""
-        if not self._waiting and not self.lost:
+        if not self.lost and not self._satisfied and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def finish(self) -> None:

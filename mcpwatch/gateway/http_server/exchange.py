@@ -75,7 +75,7 @@ class Exchange:
         self.keep = keep
         self._modern = modern
         self._keepalive_s = keepalive_s
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""  # of the first piece nothing is copied, and mostly it is the only one
         self._limit = _UNREAD_MOST
         self._asked = False
         self.full = False
@@ -98,7 +98,12 @@ class Exchange:
         if part is None:
             self.complete = True
         elif self._spoilt is None and not self.started:
-            self._body.append(part)
+            if not self._body:
+                self._body = part
+            elif isinstance(self._body, bytearray):
+                self._body += part
+            else:
+                self._body = bytearray(self._body) + part
             self._limit -= len(part)
             if self._limit < 0:
                 self._overflow()
@@ -123,7 +128,7 @@ class Exchange:
                 waiter.set_result(None)
 
     def _spoil(self, fault: Exception) -> None:
-        self._body.clear()
+        self._body = b""
         self._spoilt = fault
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
@@ -141,7 +146,7 @@ class Exchange:
             raise self._spoilt
         if not self.complete:
             return None
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return bytes(self._body)
 
     async def _rest(self, timeout_s: float) -> None:
         if self._modern and any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
