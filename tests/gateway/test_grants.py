@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcpwatch.errors import ConfigError
+from mcpwatch.files import private_write
 from mcpwatch.gateway.grants import Grants
 
 
@@ -56,6 +57,24 @@ def test_a_change_that_keeps_size_and_time_of_the_file_counts_too(tmp_path: Path
     path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x')[:-1])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
+    assert running.find(token) is None
+
+
+def test_a_change_by_another_process_right_after_our_own_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grants.json"
+    running = Grants(path)
+    token = running.add("ci")
+    without = json.dumps({"version": 1, "grants": []}).encode()
+
+    def both(path: Path, data: bytes) -> None:
+        private_write(path, data)
+        private_write(path, without)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mcpwatch.gateway.grants.private_write", both)
+        running.add("other")
     assert running.find(token) is None
 
 
