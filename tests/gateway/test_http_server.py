@@ -177,6 +177,25 @@ async def test_http_1_0_gets_its_answer_and_the_connection_ends(place: Place) ->
     assert await client.rest() == b""
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /a\r\n\r\n",
+        get(b"/a", version=b"0.9"),
+        get(b"/a", version=b"2.0"),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        get(b"/a", b"Transfer-Encoding: chunked", version=b"1.0", verb=b"POST") + b"0\r\n\r\n",
+    ],
+    ids=["0.9 without headers", "0.9", "2.0", "the preface of HTTP/2", "chunks in 1.0"],
+)
+async def test_what_is_neither_http_1_0_nor_1_1_is_refused(place: Place, request_: bytes) -> None:
+    client = await place.client()
+    client.send(request_)
+    assert (await client.answer())[0] == 400
+    assert await client.rest() == b""
+    assert place.app.seen == []
+
+
 async def test_a_stream_for_http_1_0_has_no_chunks(place: Place) -> None:
     client = await place.client()
     client.send(get(b"/stream", version=b"1.0"))

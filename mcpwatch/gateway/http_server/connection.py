@@ -240,6 +240,9 @@ class Connection(asyncio.Protocol):
         # A quick look tells that most heads cannot be too large, however they were cut.
         if self._first_bytes + self._framing_bytes + self._piece_bytes > HEADERS_BYTES:
             self._check_head(parser.get_method())
+        version = parser.get_http_version()
+        if version != "1.1":
+            self._check_version(version)
         if parser.should_upgrade():
             return
         self._in_headers = False
@@ -250,8 +253,8 @@ class Connection(asyncio.Protocol):
             parser.get_method().decode("latin-1"),
             path_of(self._url),
             self._headers,
-            modern=parser.get_http_version() == "1.1",
-            keep=parser.get_http_version() == "1.1" and parser.should_keep_alive(),
+            modern=version == "1.1",
+            keep=version == "1.1" and parser.should_keep_alive(),
             keepalive_s=self._keepalive_s,
         )
         self._reading = ex
@@ -268,6 +271,11 @@ class Connection(asyncio.Protocol):
         head = len(verb) + len(self._url) + len("  HTTP/1.1\r\n\r\n")
         if head + sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers) > HEADERS_BYTES:
             self._refusal = _BAD_HEAD
+            raise _Unwanted
+
+    def _check_version(self, version: str) -> None:
+        """HTTP/1.0 knows no chunks: who reads it by the book sees other messages. Source: RFC 9112 6.1."""
+        if version != "1.0" or any(name == b"transfer-encoding" for name, _ in self._headers):
             raise _Unwanted
 
     def _heed_authority(self) -> None:
