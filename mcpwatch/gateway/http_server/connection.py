@@ -18,7 +18,8 @@ from typing import Protocol, cast
 import httptools
 
 from mcpwatch.gateway.http_server.exchange import Exchange
-from mcpwatch.gateway.http_server.target import authority_of, path_of
+from mcpwatch.gateway.http_server.head import head_bytes, is_served, path_of, with_true_host, without_offer
+from mcpwatch.gateway.http_server.refusals import BAD_HEAD, BAD_REQUEST
 from mcpwatch.gateway.link import Headers
 
 HEADERS_S = 15.0
@@ -37,15 +38,6 @@ _PIECE_BYTES = 64 * 1024
 """How much makes a piece a large one. In the smallest chunks, 256 KiB take some 25 ms."""
 
 log = logging.getLogger(__name__)
-
-
-def _refusal(status: bytes, text: bytes) -> bytes:
-    kind = b"content-type: text/plain; charset=utf-8"
-    return b"HTTP/1.1 %b\r\n%b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, kind, len(text), text)
-
-
-_BAD_REQUEST = _refusal(b"400 Bad Request", b"The request is not HTTP")
-_BAD_HEAD = _refusal(b"431 Request Header Fields Too Large", b"The request's headers are too large")
 
 
 class Application(Protocol):
@@ -91,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._in_headers = True
         # Bytes of the present piece, of the piece the head began in, and of whole pieces since then without any body.
         self._piece_bytes = self._first_bytes = self._framing_bytes = 0
-        self._refusal = _BAD_REQUEST
+        self._refusal = BAD_REQUEST
         self._deadline_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._deaf = False
@@ -117,7 +109,7 @@ class Connection(asyncio.Protocol):
         if not self._deaf and (self._in_headers or self._reading is not None):
             self._framing_bytes += len(data)
             if self._framing_bytes > HEADERS_BYTES:
-                self._refusal = _BAD_HEAD
+                self._refusal = BAD_HEAD
                 self._unreadable()
         if self._satisfied:
             self._transport.pause_reading()
@@ -150,7 +142,7 @@ class Connection(asyncio.Protocol):
         Source: RFC 9110 7.8.
         """
         verb, version = self._parser.get_method(), self._parser.get_http_version().encode()
-        kept = [(name, _without_offer(name, value)) for name, value in self._headers]
+        kept = without_offer(self._headers)
         if verb == b"CONNECT" or kept == self._headers:  # the latter would be read anew for ever
             self._unreadable()
             return b""
@@ -239,15 +231,15 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         # A quick look tells that most heads cannot be too large, however they were cut.
         if self._first_bytes + self._framing_bytes + self._piece_bytes > HEADERS_BYTES:
-            self._check_head(parser.get_method())
+            self._check_size(parser.get_method())
         version = parser.get_http_version()
-        if version != "1.1":
-            self._check_version(version)
+        if version != "1.1" and not is_served(version, self._headers):
+            raise _Unwanted
         if parser.should_upgrade():
             return
         self._in_headers = False
         if self._url[:1] != b"/":
-            self._heed_authority()
+            self._headers = with_true_host(self._url, self._headers)
         ex = Exchange(
             self,
             parser.get_method().decode("latin-1"),
@@ -267,22 +259,10 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
                 raise _Unwanted
 
-    def _check_head(self, verb: bytes) -> None:
-        head = len(verb) + len(self._url) + len("  HTTP/1.1\r\n\r\n")
-        if head + sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers) > HEADERS_BYTES:
-            self._refusal = _BAD_HEAD
+    def _check_size(self, verb: bytes) -> None:
+        if head_bytes(verb, self._url, self._headers) > HEADERS_BYTES:
+            self._refusal = BAD_HEAD
             raise _Unwanted
-
-    def _check_version(self, version: str) -> None:
-        """HTTP/1.0 knows no chunks: who reads it by the book sees other messages. Source: RFC 9112 6.1."""
-        if version != "1.0" or any(name == b"transfer-encoding" for name, _ in self._headers):
-            raise _Unwanted
-
-    def _heed_authority(self) -> None:
-        """What the target names is the host, whatever the header says. Source: RFC 9112 3.2.2."""
-        host = authority_of(self._url)
-        if host:
-            self._headers = [(name, host if name == b"host" else value) for name, value in self._headers]
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = -self._piece_bytes
@@ -394,9 +374,3 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._arm()
-
-
-def _without_offer(name: bytes, value: bytes) -> bytes:
-    if name != b"connection":
-        return value
-    return b", ".join(word for part in value.split(b",") if (word := part.strip()).lower() != b"upgrade")
