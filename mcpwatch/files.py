@@ -183,14 +183,17 @@ def _shown(text: str) -> str:
 
 
 class Stamp:
-    """Tells a changed file from an unchanged one by time of change, size and inode."""
+    """Tells a changed file from an unchanged one by both times of change, size and inode.
+
+    The time of the inode's change cannot be set back, and also tells that a file may be read again.
+    """
 
     PAUSE_S = 0.005
     """Between two looks that `changed` takes: a busy caller asks for every call, and each look is a system call."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int, int] | None = None
         self._next_s = 0.0
 
     def changed(self, *, now: bool = False) -> bool:
@@ -210,9 +213,9 @@ class Stamp:
         """Take the file for a changed one at the next look."""
         self._seen = None
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _look(self) -> tuple[int, int, int, int] | None:
         try:
             info = os.stat(self._path)
         except OSError:
             return None
-        return info.st_mtime_ns, info.st_size, info.st_ino
+        return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino

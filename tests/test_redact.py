@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcpwatch import redact
 from mcpwatch.policy.values import Json
 from mcpwatch.redact import DEPTH, REDACTED, Redactor
 
@@ -331,3 +332,31 @@ def test_the_time_grows_with_the_text_and_not_faster(piece: str) -> None:
     small, large = seconds(10_000), seconds(100_000)
     # Ten times the text; a quadratic pattern would take a hundred times as long.
     assert large < 40 * small + 0.05
+
+
+_HEADS = [
+    *("AKIA", "ASIA", "ghp_", "github_pat_", "glpat-", "glsoat-", "xoxb-", "sk_live_", "whsec_", "sk-", "AIza", "npm_"),
+    *("hf_", "dop_v1_", "pypi-", "hvs.", "shpat_", "lin_api_", "SG.", "eyJ", "Bearer ", "basic ", "ba\u017fic "),
+    *("https://", "-u ", "-----BEGIN ", "\u212a", "\u0130"),
+]
+_PIECES = st.one_of(
+    st.sampled_from(_HEADS),
+    st.sampled_from(_HEADS).map(str.swapcase),
+    st.from_regex(r"[A-Za-z0-9/+=_.@:-]{1,45}", fullmatch=True),
+    st.sampled_from([" ", "\n", ":", "=", "RSA PRIVATE KEY-----"]),
+)
+
+
+@given(st.lists(_PIECES, min_size=1, max_size=12).map("".join))
+@settings(max_examples=500)
+def test_no_pattern_is_passed_over_that_would_find_something(text: str) -> None:
+    everything = text
+    for pattern, replacement in redact._PATTERNS:  # pyright: ignore[reportPrivateUsage]
+        everything = pattern.sub(replacement, everything)
+    if everything != text:
+        assert redact._marked(text) == everything  # pyright: ignore[reportPrivateUsage]
+        assert redact._WORTH_A_LOOK.search(text)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_search_that_ignores_case_is_not_passed_over_for_a_letter_that_folds() -> None:
+    assert REDACTED in PLAIN.text("ba\u017fic dXNlcjpwYXNzd29yZDE=")

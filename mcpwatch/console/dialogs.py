@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from textual import events
-from textual.app import App
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -101,7 +99,7 @@ class Prompt(ModalScreen["str | None"]):
 
     def on_mount(self) -> None:
         # A message in the corner would lie over the question.
-        cast("App[object]", self.app).clear_notifications()
+        self.app.clear_notifications()  # pyright: ignore[reportUnknownMemberType]  # what the app returns is not known here
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":

@@ -75,15 +75,17 @@ class Flight:
             self.end("cancelled")
             return
         self._deadline = min(self._deadline, self._loop.time() + _CANCEL_GRACE_S)
-        self._arm("cancelled")
+        self._arm()
 
     def touch(self, timeout_s: float | None = None) -> None:
-        """Something came from the upstream: the time for an answer begins anew."""
+        """Something came from the upstream: the time for an answer begins anew, unless the caller took it back."""
         if timeout_s is not None:
             self.timeout_s = timeout_s
+        if self.cancelling:
+            return
         self._deadline = self._loop.time() + self.timeout_s
         if timeout_s is not None and self._watcher is not None:
-            self._arm("timeout")
+            self._arm()
 
     def close(self) -> None:
         """The request is answered."""
@@ -112,24 +114,24 @@ class Flight:
     def watch(self) -> None:
         """It takes its time: notice when it takes too long, and when the caller goes away."""
         self._watcher = self._loop.create_task(self._watch())
-        self._arm("timeout")
+        self._arm()
 
     async def _watch(self) -> None:
         await self._line.gone()
         self.end("client_gone")
 
-    def _arm(self, why: Why) -> None:
+    def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         if self.timeout_s > 0:
-            self._timer = self._loop.call_at(self._deadline, self._late, why)
+            self._timer = self._loop.call_at(self._deadline, self._late)
 
-    def _late(self, why: Why) -> None:
+    def _late(self) -> None:
         if self._loop.time() < self._deadline:
-            self._arm(why)
+            self._arm()
         else:
-            self.end(why)
+            self.end("cancelled" if self.cancelling else "timeout")
 
 
 class Flights:

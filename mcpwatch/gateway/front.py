@@ -37,7 +37,9 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-_SINGLE = frozenset(b"host origin authorization content-type content-length content-encoding mcp-session-id".split())
+_SINGLE = frozenset(
+    b"host origin authorization content-type content-length content-encoding transfer-encoding mcp-session-id".split()
+)
 _FORMS = 256
 
 Fields = dict[bytes, bytes]

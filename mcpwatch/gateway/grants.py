@@ -153,7 +153,7 @@ class Grants:
             raise
 
     def _write(self) -> None:
-        if self._path is None or self._stamp is None:
+        if self._path is None:
             return
         grants = [
             {
@@ -166,7 +166,7 @@ class Grants:
             for d, g in self._stored.items()
         ]
         private_write(self._path, json.dumps({"version": 1, "grants": grants}, indent=1).encode() + b"\n")
-        self._stamp.take()
+        # The file is not taken for known: another process may have written it since, and then its word counts.
         self.version += 1
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from pathlib import Path
 
 import pytest
 
 from mcpwatch.errors import ConfigError
+from mcpwatch.files import private_write
 from mcpwatch.gateway.grants import Grants
 
 
@@ -46,6 +48,35 @@ def test_a_change_by_another_process_counts_at_once(tmp_path: Path) -> None:
     assert running.find(token) is None
     (tmp_path / "grants.json").write_text("{")
     assert running.find(command.add_ephemeral("x")) is None
+
+
+def test_a_change_that_keeps_size_and_time_of_the_file_counts_too(tmp_path: Path) -> None:
+    path = tmp_path / "grants.json"
+    running = Grants(path)
+    token = running.add("ci")
+    before = path.stat()
+    path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x')[:-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert running.find(token) is None
+
+
+def test_a_change_by_another_process_right_after_our_own_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grants.json"
+    running = Grants(path)
+    token = running.add("ci")
+    without = json.dumps({"version": 1, "grants": []}).encode()
+
+    def both(path: Path, data: bytes) -> None:
+        private_write(path, data)
+        private_write(path, without)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mcpwatch.gateway.grants.private_write", both)
+        running.add("other")
+    assert running.find(token) is None
 
 
 def test_the_token_of_local_is_kept_for_this_user_only(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import time
 
 import pytest
@@ -116,6 +117,21 @@ async def test_length_and_chunks_together_are_refused(gateway: House) -> None:
     answer = await _raw(gateway, (head + both).encode() + GOOD.encode())
     assert b" 400 " in answer.splitlines()[0]
     assert gateway.upstream.heard == []
+
+
+async def test_another_coding_before_the_chunks_is_refused(gateway: House) -> None:
+    codings = b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = re.sub(rb"Content-Length: \d+\r\n\r\n", codings, _head(gateway, len(GOOD)))
+    answer = await _raw(gateway, b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(GOOD), GOOD.encode()))
+    assert b" 400 " in answer.splitlines()[0]
+    _rejected_once(gateway)
+
+
+async def test_a_target_that_names_another_host_than_the_header_is_refused(gateway: House) -> None:
+    head = _head(gateway, len(GOOD)).replace(b"/mcp/up", b"http://evil.example/mcp/up", 1)
+    answer = await _raw(gateway, head + GOOD.encode())
+    assert b" 403 " in answer.splitlines()[0]
+    _rejected_once(gateway)
 
 
 async def test_a_body_that_stays_shorter_than_its_length_is_closed() -> None:

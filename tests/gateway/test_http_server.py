@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
+import uvloop
 
 from mcpwatch.gateway.http_server import connection
 from mcpwatch.gateway.http_server.exchange import Exchange, NoRoom, TooLarge, Unreadable
@@ -60,6 +62,13 @@ class App:
             await ex.end()
         elif ex.path == "/host":
             await ex.reply(200, [], dict(ex.headers)[b"host"])
+        elif ex.path == "/listens":
+            await ex.begin()
+            await ex.gone()
+        elif ex.path == "/304":
+            await ex.reply(304, [], b"what must not be there")
+        elif ex.path == "/headers":
+            await ex.reply(200, [], b"\n".join(b"%b: %b" % field for field in ex.headers))
         elif ex.path == "/split":
             await ex.reply(200, [(b"good", b"1"), (b"bad", b"1\r\nset-cookie: a=b"), (b"worse", b"\0")], b"ok")
         else:
@@ -124,6 +133,9 @@ class Unread:
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def read_on(self) -> None:
+        raise AssertionError
 
     async def drained(self) -> None:
         self.asked += 1
@@ -203,6 +215,25 @@ async def test_http_1_0_gets_its_answer_and_the_connection_ends(place: Place) ->
     client.send(get(b"/a", b"Connection: keep-alive", version=b"1.0"))
     assert (await client.answer())[1][b"connection"] == b"close"
     assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /a\r\n\r\n",
+        get(b"/a", version=b"0.9"),
+        get(b"/a", version=b"2.0"),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        get(b"/a", b"Transfer-Encoding: chunked", version=b"1.0", verb=b"POST") + b"0\r\n\r\n",
+    ],
+    ids=["0.9 without headers", "0.9", "2.0", "the preface of HTTP/2", "chunks in 1.0"],
+)
+async def test_what_is_neither_http_1_0_nor_1_1_is_refused(place: Place, request_: bytes) -> None:
+    client = await place.client()
+    client.send(request_)
+    assert (await client.answer())[0] == 400
+    assert await client.rest() == b""
+    assert place.app.seen == []
 
 
 async def test_a_stream_for_http_1_0_has_no_chunks(place: Place) -> None:
@@ -371,6 +402,104 @@ async def test_after_a_request_that_closes_nothing_more_is_taken(place: Place) -
     assert place.app.seen == ["GET /a"]
 
 
+@pytest.mark.parametrize("cut", [1, 40_000, 150_000])
+async def test_a_head_that_begins_behind_a_large_body_is_within_its_bound(place: Place, cut: int) -> None:
+    client = await place.client()
+    whole = post(b"/a", BIG[:100_000]) + post(b"/b", BIG[:100_000]) + get(b"/c")
+    at = whole.index(b"POST /b") + cut
+    client.send(whole[:at])
+    assert (await client.answer())[0] == 200
+    client.send(whole[at:])
+    assert [(await client.answer())[2][:3] for _ in range(2)] == [b"/b ", b"/c "]
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 50])
+@pytest.mark.parametrize(("over", "status"), [(0, 200), (1, 431)])
+async def test_the_bound_of_a_head_is_exact_however_it_is_cut(
+    place: Place, pieces: int, over: int, status: int
+) -> None:
+    client = await place.client()
+    empty = get(b"/a", b"X-A: ")
+    whole = get(b"/a", b"X-A: " + b"a" * (connection.HEADERS_BYTES - len(empty) + over))
+    step = len(whole) // pieces + 1
+    for start in range(0, len(whole), step):
+        client.send(whole[start : start + step])
+        await asyncio.sleep(0)
+    assert (await client.answer())[0] == status
+
+
+@pytest.mark.parametrize("begin", [b"X-A: ", b""], ids=["in trailers", "in the extension of a chunk"])
+async def test_what_frames_a_body_has_a_bound_too(place: Place, begin: bytes) -> None:
+    client = await place.client()
+    client.send(get(b"/a", b"Transfer-Encoding: chunked", verb=b"POST"), b"0\r\n" + begin if begin else b"2;")
+    with suppress(ConnectionError):
+        for _ in range(20):
+            client.send(b"a" * connection.HEADERS_BYTES)
+            await client.writer.drain()
+    assert (await client.answer())[0] == 400
+    assert place.app.faults == ["Unreadable"]
+
+
+async def test_small_chunks_are_no_framing_without_a_body(place: Place) -> None:
+    client = await place.client()
+    client.send(get(b"/a", b"Transfer-Encoding: chunked", verb=b"POST"))
+    for _ in range(20):
+        client.send(b"1\r\nx\r\n" * 2000)
+        await client.writer.drain()
+    client.send(b"0\r\n\r\n")
+    assert (await client.answer())[2] == b"/a " + b"x" * 40_000
+
+
+async def test_an_offer_of_another_protocol_takes_no_other_word_from_the_connection(place: Place) -> None:
+    client = await place.client()
+    offer = (b"X-Foo: 1", b"Connection: X-Foo, Upgrade, close", b"Upgrade: h2c")
+    client.send(get(b"/headers", *offer), get(b"/b"))
+    _, headers, body = await client.answer()
+    assert headers[b"connection"] == b"close"
+    assert b"connection: X-Foo, close" in body.split(b"\n")
+    assert await client.rest() == b""
+    assert place.app.seen == ["GET /headers"]
+
+
+async def test_an_offer_of_another_protocol_by_http_1_0_does_not_make_it_1_1(place: Place) -> None:
+    client = await place.client()
+    client.send(get(b"/stream", b"Connection: upgrade", b"Upgrade: h2c", version=b"1.0"))
+    assert b"chunked" not in await client.rest()
+
+
+async def test_many_offers_of_another_protocol_in_one_segment_are_read_one_after_the_other(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await place.client()
+    offer = get(b"/a", b"Connection: upgrade", b"Upgrade: h2c")
+    client.send(offer * 60)
+    assert [(await client.answer())[2] for _ in range(60)] == [b"/a "] * 60
+    client.send(offer * 5000)
+    with suppress(ConnectionError):
+        await client.rest()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [(b"http://other.example:1/headers", b"other.example:1"), (b"/headers?http://y", b"x"), (b"/headers", b"x")],
+)
+async def test_the_host_is_that_of_the_target_when_it_names_one(place: Place, target: bytes, host: bytes) -> None:
+    client = await place.client()
+    client.send(get(target))
+    assert b"host: " + host in (await client.answer())[2].split(b"\n")
+
+
+async def test_a_refusal_reaches_a_caller_that_is_still_sending(place: Place) -> None:
+    client = await place.client()
+    client.send(get(b"/a", b"Content-Length: 5", b"Transfer-Encoding: chunked", verb=b"POST"))
+    for _ in range(20):
+        client.send(BIG)
+        await asyncio.sleep(0)
+    assert (await client.answer())[0] == 400
+    assert await client.rest() == b""
+
+
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
 @pytest.mark.parametrize("size", [2, 200_000])
 async def test_the_offer_of_another_protocol_is_not_taken(place: Place, protocol: bytes, size: int) -> None:
@@ -430,6 +559,74 @@ async def test_who_takes_nothing_of_its_answer_loses_the_connection(
     await until(lambda: place.app.seen)
     cast("asyncio.Transport", client.writer.transport).pause_reading()
     await until(lambda: not place.server.connections)
+
+
+@pytest.mark.parametrize("path", [b"/listens", b"/leaves"])
+async def test_nothing_is_kept_of_an_answer_whose_caller_is_gone(place: Place, path: bytes) -> None:
+    client = await place.client()
+    client.send(get(path))
+    await until(lambda: place.app.seen)
+    client.writer.close()
+    await until(lambda: not place.server.connections)
+    del client
+    gc.collect()
+    assert not [ex for ex in gc.get_objects() if isinstance(ex, Exchange)]
+
+
+async def test_an_answer_without_body_has_none(place: Place) -> None:
+    client = await place.client()
+    client.send(get(b"/304"), get(b"/a"))
+    await client.reader.readuntil(b"\r\n\r\n")
+    assert (await client.answer())[2] == b"/a "
+
+
+async def test_who_does_not_take_the_little_that_is_left_at_the_end_loses_the_connection(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "STALL_S", 0.05)
+    monkeypatch.setattr(connection, "IDLE_S", 0.05)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", place.port))
+        await until(lambda: place.server.connections)
+        (line,) = place.server.connections
+        transport = line._transport  # pyright: ignore[reportPrivateUsage]
+        transport.set_write_buffer_limits(high=1 << 20)
+        while not transport.get_write_buffer_size():
+            seen = len(place.app.seen)
+            client.send(post(b"/a", BIG[:20_000]))
+            await until(lambda seen=seen: len(place.app.seen) > seen)
+        await until(lambda: not place.server.connections)
+
+
+def test_a_body_within_the_bound_is_taken_however_much_of_it_one_turn_of_the_loop_brings() -> None:
+    async def large_ones() -> list[bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            bound.setblocking(False)
+            server = HttpServer(App())
+            await server.start(bound)
+            client = Client(*await asyncio.open_connection("127.0.0.1", bound.getsockname()[1]))
+            answers: list[bytes] = []
+            for _ in range(8):
+                client.send(post(b"/a", BIG * 3))
+                answers.append((await client.answer())[2])
+            client.writer.close()
+            await server.stop()
+            return answers
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(large_ones()) == [b"/a " + BIG * 3] * 8
+
+
+async def test_the_last_answer_says_that_the_connection_ends(place: Place) -> None:
+    client = await place.client()
+    client.send(post(b"/slow", b"1"))
+    await until(lambda: place.app.seen)
+    stopping = asyncio.create_task(place.server.stop())
+    await asyncio.sleep(0)
+    place.app.release.set()
+    assert (await client.answer())[1][b"connection"] == b"close"
+    await stopping
 
 
 async def test_a_stop_lets_answers_end_and_closes_what_is_idle(place: Place) -> None:

@@ -14,15 +14,18 @@ import asyncio
 import logging
 from collections import deque
 from typing import Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 
 from mcpwatch.gateway.http_server.exchange import Exchange
+from mcpwatch.gateway.http_server.head import head_bytes, is_served, path_of, with_true_host, without_offer
+from mcpwatch.gateway.http_server.refusals import BAD_HEAD, BAD_REQUEST
 from mcpwatch.gateway.link import Headers
 
 HEADERS_S = 15.0
 HEADERS_BYTES = 64 * 1024
+"""Most bytes of a request line and its headers, and of chunk sizes, extensions and trailers without a body between."""
+
 HEADERS_MOST = 256
 IDLE_S = 75.0
 LINGER_S = 2.0
@@ -32,12 +35,9 @@ STALL_S = 60.0
 """How long a caller may take nothing of what was written for it."""
 
 _WAITING_MOST = 64
-_OFFERS = (b"connection", b"upgrade", b"http2-settings")
-_NOT_HTTP = b"The request is not HTTP"
-_BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-    b"connection: close\r\n\r\n%b" % (len(_NOT_HTTP), _NOT_HTTP)
-)
+_PIECE_BYTES = 64 * 1024
+"""How much makes a piece a large one. In the smallest chunks, 256 KiB take some 25 ms."""
+
 log = logging.getLogger(__name__)
 
 
@@ -63,6 +63,10 @@ class Owner(Protocol):
         ...
 
 
+class _Unwanted(Exception):
+    """Raised in a callback of the parser: it shall stop."""
+
+
 class Connection(asyncio.Protocol):
     """The parser calls the `on_` methods.
 
@@ -82,7 +86,9 @@ class Connection(asyncio.Protocol):
         self._headers: Headers = []
         self._url = b""
         self._in_headers = True
-        self._seen_bytes = 0
+        # Bytes of the present piece, of the piece the head began in, and of whole pieces since then without any body.
+        self._piece_bytes = self._first_bytes = self._framing_bytes = 0
+        self._refusal = BAD_REQUEST
         self._deadline_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._deaf = False
@@ -103,35 +109,51 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        self._piece_bytes = len(data)
         self._feed(data)
-        if self._in_headers and not self._deaf:  # most arrive in one piece, so that this costs them nothing
-            self._seen_bytes += len(data)
-            if self._seen_bytes > HEADERS_BYTES:
-                self._transport.abort()
-        if self._waiting:
+        if not self._deaf and (self._in_headers or self._reading is not None):
+            self._framing_bytes += len(data)
+            if self._framing_bytes > HEADERS_BYTES:
+                self._refusal = BAD_HEAD
+                self._unreadable()
+        if self._satisfied:
             self._transport.pause_reading()
+        elif len(data) >= _PIECE_BYTES and not self._deaf:
+            # uvloop reads on for as long as there is something; others shall have their turn before.
+            self._transport.pause_reading()
+            self._loop.call_soon(self.read_on)
+
+    @property
+    def _satisfied(self) -> bool:
+        """Whether more must not be read for now."""
+        return bool(self._waiting) or (self._reading is not None and self._reading.full)
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._stay(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            if not self._deaf:
-                self._unreadable()
+        while data and not self._deaf:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._stay(data[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                if not self._deaf:
+                    self._unreadable()
+                return
 
-    def _stay(self, rest: bytes) -> None:
+    def _stay(self, rest: bytes) -> bytes:
         """Another protocol was offered (Java's client offers h2c with its first POST): read on as if it were not.
 
-        llhttp reads no body then, so that the request is read anew without the offer. Source: RFC 9110 7.8.
+        llhttp reads no body then, so that the request is read anew; only the word that makes it an offer is missing.
+        Source: RFC 9110 7.8.
         """
-        verb = self._parser.get_method()
-        if verb == b"CONNECT":
+        verb, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        kept = without_offer(self._headers)
+        if verb == b"CONNECT" or kept == self._headers:  # the latter would be read anew for ever
             self._unreadable()
-            return
-        kept = [b"%b: %b" % field for field in self._headers if field[0] not in _OFFERS]
+            return b""
+        lines = [b"%b: %b" % field for field in kept]
         self._parser = httptools.HttpRequestParser(self)
-        self._feed(b"\r\n".join([b"%b %b HTTP/1.1" % (verb, self._url), *kept, b"", rest]))
+        return b"\r\n".join([b"%b %b HTTP/%b" % (verb, self._url, version), *lines, b"", rest])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self._deaf = True
@@ -156,6 +178,8 @@ class Connection(asyncio.Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+            if not self.lost and self._transport.is_closing():
+                self._watch_rest()
         if drain is not None and not drain.done():
             drain.set_result(None)
 
@@ -175,11 +199,18 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self._transport.write(data)
 
+    def read_on(self) -> None:
+        """What was not read because nobody had asked for it is wanted, or to be dropped."""
+        if not self.lost and not self._satisfied and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def finish(self) -> None:
         """End after the answer that is being made; at once when there is none."""
         self._last = True
-        if self._now is None:
+        if self._now is None or self._now.answered:
             self._close()
+        elif not self._now.started:
+            self._now.keep = False
 
     def abort(self) -> None:
         self._transport.abort()
@@ -187,7 +218,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._headers = []
         self._url = b""
-        self._seen_bytes = 0
+        self._first_bytes = self._piece_bytes
+        self._framing_bytes = -self._piece_bytes
         self._in_headers = True
         if self._now is None:
             self._close_in(HEADERS_S)
@@ -205,18 +237,24 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser = self._parser
+        # A quick look tells that most heads cannot be too large, however they were cut.
+        if self._first_bytes + self._framing_bytes + self._piece_bytes > HEADERS_BYTES:
+            self._check_size(parser.get_method())
+        version = parser.get_http_version()
+        if version != "1.1" and not is_served(version, self._headers):
+            raise _Unwanted
         if parser.should_upgrade():
             return
         self._in_headers = False
         if self._url[:1] != b"/":
-            self._take_host_of_target()
+            self._headers = with_true_host(self._url, self._headers)
         ex = Exchange(
             self,
             parser.get_method().decode("latin-1"),
-            _path(self._url),
+            path_of(self._url),
             self._headers,
-            modern=parser.get_http_version() == "1.1",
-            keep=parser.get_http_version() == "1.1" and parser.should_keep_alive(),
+            modern=version == "1.1",
+            keep=version == "1.1" and parser.should_keep_alive(),
             keepalive_s=self._keepalive_s,
         )
         self._reading = ex
@@ -225,15 +263,17 @@ class Connection(asyncio.Protocol):
         else:
             self._waiting.append(ex)
             if len(self._waiting) > _WAITING_MOST:
+                self._deaf = True
                 self._transport.abort()
+                raise _Unwanted
 
-    def _take_host_of_target(self) -> None:
-        """The host in a target in absolute form is the one that counts. Source: RFC 9112 3.2.2."""
-        authority = self._url.partition(b"://")[2].partition(b"/")[0]
-        if authority:
-            self._headers = [(name, authority if name == b"host" else value) for name, value in self._headers]
+    def _check_size(self, verb: bytes) -> None:
+        if head_bytes(verb, self._url, self._headers) > HEADERS_BYTES:
+            self._refusal = BAD_HEAD
+            raise _Unwanted
 
     def on_body(self, body: bytes) -> None:
+        self._framing_bytes = -self._piece_bytes
         if self._reading is not None:
             self._reading.feed(body)
 
@@ -241,6 +281,7 @@ class Connection(asyncio.Protocol):
         ex, self._reading = self._reading, None
         if ex is None:
             return
+        self._url = b""
         ex.feed(None)
         if not ex.keep:
             self._deaf = True
@@ -255,7 +296,9 @@ class Connection(asyncio.Protocol):
             # It lingers until the rest was read (`on_message_complete`), for a while.
             self._last = True
             self._close_in(LINGER_S)
-        elif self._last or not ex.keep or not ex.complete:
+        elif not ex.complete:
+            self._linger()
+        elif self._last or not ex.keep:
             self._waiting.clear()
             self._close()
         else:
@@ -299,17 +342,29 @@ class Connection(asyncio.Protocol):
             self._reading.spoil()
             return
         if self._url:
-            self._application.unreadable(_path(self._url))
+            self._application.unreadable(path_of(self._url))
         if self._now is None:
             self._refuse()
 
     def _refuse(self) -> None:
-        self.write(_BAD_REQUEST)
-        self._close()
+        self.write(self._refusal)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close, but drop what still comes for a while first: else the system would take back what was written."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._close_in(LINGER_S)
 
     def _close(self) -> None:
         """Close when everything is written."""
         self._transport.close()
+        if self._stall is None and self._transport.get_write_buffer_size():
+            self._watch_rest()
+
+    def _watch_rest(self) -> None:
+        """A caller that does not take the rest of what was written has no connection for ever."""
+        self._stall = self._loop.call_later(STALL_S, self._stalled, self._transport.get_write_buffer_size())
 
     def _close_in(self, seconds: float) -> None:
         self._deadline_s = self._loop.time() + seconds
@@ -329,14 +384,3 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._arm()
-
-
-def _path(url: bytes) -> str:
-    """The path of a request's target, decoded once; "" when it has none (`CONNECT host:port`, `OPTIONS *`)."""
-    if url[:1] == b"/" and b"?" not in url and b"%" not in url and b"#" not in url:
-        return url.decode("latin-1")
-    try:
-        path = httptools.parse_url(url).path or b""
-    except httptools.HttpParserInvalidURLError:
-        return ""
-    return unquote(path.decode("latin-1"))

@@ -20,7 +20,7 @@ _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for 
 _BODILESS = (204, 304)
 _PIECE_BYTES = 256 * 1024
 _UNREAD_MOST = 2**18
-"""What is kept of a body before anybody asks for it; more than one read of the socket brings."""
+"""From how much of a body that nobody asked for yet nothing more is read."""
 
 
 class TooLarge(Exception):
@@ -45,6 +45,8 @@ class Line(Protocol):
 
     async def drained(self) -> None: ...
 
+    def read_on(self) -> None: ...
+
     def answered(self, ex: Exchange) -> None: ...
 
 
@@ -52,14 +54,15 @@ class Exchange:
     """`streaming` is true while a stream is open: then a message is sent as its last event.
 
     `port` is the local one the request came in at, `complete` whether the request was read to its end, `answered`
-    whether its answer was written whole, `keep` whether the caller wants the connection kept. `held` bytes of its body
-    count among those of all requests, until the application gives them back.
+    whether its answer was written whole, `keep` whether the caller wants the connection kept, `full` that nothing more
+    may be read until its body is asked for or its answer begins. `held` bytes of its body count among those of all
+    requests, until the application gives them back.
     """
 
     __slots__ = (
-        "_body", "_gone", "_keepalive", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_take",
-        "_timer", "_turn", "answered", "complete", "headers", "held", "keep", "path", "started", "streaming", "verb",
-        "written_at",
+        "_asked", "_body", "_gone", "_keepalive", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt",
+        "_take", "_timer", "_turn", "answered", "complete", "full", "headers", "held", "keep", "path", "started",
+        "streaming", "verb", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -80,8 +83,10 @@ class Exchange:
         self.keep = keep
         self._modern = modern
         self._keepalive_s = keepalive_s
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""  # of the first piece nothing is copied, and mostly it is the only one
         self._limit = _UNREAD_MOST
+        self._asked = False
+        self.full = False
         self._more: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -104,15 +109,26 @@ class Exchange:
         """For the connection: a piece of the body, None at its end."""
         if part is None:
             self.complete = True
-        elif self._spoilt is None and not self.answered:
-            self._body.append(part)
+        elif self._spoilt is None and not self.started:
+            if not self._body:
+                self._body = part
+            elif isinstance(self._body, bytearray):
+                self._body += part
+            else:
+                self._body = bytearray(self._body) + part
             self._limit -= len(part)
             if self._limit < 0:
-                self._spoil(TooLarge())
+                self._overflow()
             elif self._take is not None:
                 self._hold(len(part))
         if (part is None or self._spoilt is not None) and self._more is not None and not self._more.done():
             self._more.set_result(None)
+
+    def _overflow(self) -> None:
+        if self._asked:
+            self._spoil(TooLarge())
+        else:
+            self.full = True
 
     def spoil(self) -> None:
         """For the connection: the rest of the body cannot be read."""
@@ -120,12 +136,13 @@ class Exchange:
 
     def leave(self) -> None:
         """For the connection: the caller is gone."""
+        self._rest_timer()
         for waiter in (self._gone, self._more):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
     def _spoil(self, fault: Exception) -> None:
-        self._body.clear()
+        self._body = b""
         self._spoilt = fault
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
@@ -141,19 +158,21 @@ class Exchange:
 
         `take` says whether there is room for so many bytes more.
         """
+        self._asked = True
         self._take = take
         self._limit += limit - _UNREAD_MOST
         if self._limit < 0:
             self._spoil(TooLarge())
         elif self._spoilt is None:
             self._hold(limit - self._limit)
+        self._read_on()
         if not self.complete and self._spoilt is None and not self._line.lost:
             await self._rest(timeout_s)
         if self._spoilt is not None:
             raise self._spoilt
         if not self.complete:
             return None
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return bytes(self._body)
 
     async def _rest(self, timeout_s: float) -> None:
         if self._modern and any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
@@ -173,9 +192,10 @@ class Exchange:
     async def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Answer with a whole body."""
         self.started = True
+        self._read_on()
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         head = self._head(status, headers, length)
-        shown = b"" if self.verb == "HEAD" else body
+        shown = b"" if self.verb == "HEAD" or not length else body
         self._line.write(head + (shown if len(shown) <= _PIECE_BYTES else shown[:_PIECE_BYTES]))
         for at in range(_PIECE_BYTES, len(shown), _PIECE_BYTES):
             # In pieces, so that this returns when the caller has read nearly all.
@@ -195,6 +215,7 @@ class Exchange:
     async def begin(self, headers: Headers | None = None, status: int = 200) -> None:
         """Begin a stream of events, with the upstream's headers or our own."""
         self.started = self.streaming = True
+        self._read_on()
         shown = _STREAM_HEADERS if headers is None else headers
         if not any(name == _NO_BUFFER[0] for name, _ in shown):
             shown = [*shown, _NO_BUFFER]
@@ -203,7 +224,8 @@ class Exchange:
         self._line.write(self._head(status, shown, b"transfer-encoding: chunked\r\n" if self._modern else b""))
         loop = asyncio.get_running_loop()
         self.written_at = loop.time()
-        self._timer = loop.call_later(self._keepalive_s, self._idle)
+        if not self._line.lost:
+            self._timer = loop.call_later(self._keepalive_s, self._idle)
 
     async def write(self, data: bytes) -> None:
         """Send whole events. Each call goes out by itself, so that several tasks may write to one stream.
@@ -226,9 +248,7 @@ class Exchange:
 
     async def end(self) -> None:
         """End the stream."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rest_timer()
         if self.streaming:
             self.streaming = False
             await self._line.drained()
@@ -245,8 +265,20 @@ class Exchange:
             lines[1:] = [line for line in lines[1:] if not any(mark in line for mark in (b"\r", b"\n", b"\0"))]
             head = b"\r\n".join(lines)
         if not (self.keep and self.complete):
+            self.keep = False
             framing += b"connection: close\r\n"
         return head + b"\r\n" + framing + b"\r\n"
+
+    def _read_on(self) -> None:
+        """From here on what comes is taken, or dropped."""
+        if self.full:
+            self.full = False
+            self._line.read_on()
+
+    def _rest_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _idle(self) -> None:
         loop = asyncio.get_running_loop()

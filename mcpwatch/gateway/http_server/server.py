@@ -8,11 +8,10 @@ import socket
 import ssl
 from collections import OrderedDict
 
-from mcpwatch.gateway.http_server.connection import Application, Connection
+from mcpwatch.gateway.http_server.connection import HEADERS_S, LINGER_S, Application, Connection
 
 LAST_WORDS_S = 2.0
 BACKLOG = 2048
-HANDSHAKE_S = 10.0
 _OWN_FILES = 256
 _FEWEST = 64
 
@@ -35,18 +34,21 @@ class HttpServer:
         self._resting: OrderedDict[Connection, None] = OrderedDict()
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._stopped = False
         self._none_left = asyncio.Event()
         self._none_left.set()
 
     async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept on a socket that listens already."""
         loop = asyncio.get_running_loop()
+        # A handshake has the time of headers; the last word of TLS is waited for as long as that of a refused caller.
         self._server = await loop.create_server(
             self._connected,
             sock=listening,
             backlog=BACKLOG,
             ssl=tls,
-            ssl_handshake_timeout=HANDSHAKE_S if tls else None,
+            ssl_handshake_timeout=HEADERS_S if tls else None,
+            ssl_shutdown_timeout=LINGER_S if tls else None,
         )
 
     async def stop(self) -> None:
@@ -54,7 +56,7 @@ class HttpServer:
         if self._server is None:
             return
         self._server.close()
-        self._server = None
+        self._server, self._stopped = None, True
         for connection in list(self.connections):
             connection.finish()
         try:
@@ -71,6 +73,8 @@ class HttpServer:
         if len(self.connections) > most_connections():
             self._resting.popitem(last=False)[0].abort()
         self._none_left.clear()
+        if self._stopped:
+            connection.finish()
 
     def ended(self, connection: Connection) -> None:
         """For a connection that is closed."""
