@@ -198,7 +198,7 @@ class Exchange:
         """Send whole events. Each call goes out by itself, so that several tasks may write to one stream."""
         self.written_at = asyncio.get_running_loop().time()
         await self._line.drained()
-        if data and self.streaming:
+        if data and self.streaming and not self._line.lost:
             self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._modern else data)
 
     async def end(self) -> None:
