@@ -584,7 +584,6 @@ async def test_who_does_not_take_the_little_that_is_left_at_the_end_loses_the_co
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STALL_S", 0.05)
-    monkeypatch.setattr(connection, "IDLE_S", 0.05)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", place.port))
@@ -596,6 +595,7 @@ async def test_who_does_not_take_the_little_that_is_left_at_the_end_loses_the_co
             seen = len(place.app.seen)
             client.send(post(b"/a", BIG[:20_000]))
             await until(lambda seen=seen: len(place.app.seen) > seen)
+        line.finish()
         await until(lambda: not place.server.connections)
 
 

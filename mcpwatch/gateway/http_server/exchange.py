@@ -243,7 +243,7 @@ class Exchange:
 
     async def _piece(self, data: bytes) -> None:
         await self._line.drained()
-        if data and self.streaming:
+        if data and self.streaming and not self._line.lost:
             self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._modern else data)
 
     async def end(self) -> None:
