@@ -140,6 +140,17 @@ def others_can_write(path: Path) -> bool:
     return bool(file & stat.S_IWOTH) or bool(folder & stat.S_IWOTH and not folder & stat.S_ISVTX)
 
 
+def tightened(folder: Path) -> list[Path]:
+    """Files of ours in `folder` that others could write; they cannot any longer."""
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        info = path.lstat()
+        if stat.S_ISREG(info.st_mode) and info.st_uid == os.getuid() and info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            path.chmod(0o600)
+            found.append(path)
+    return found
+
+
 def _make_private(path: Path) -> None:
     missing = [path, *path.parents]
     for folder in reversed(missing[: next((i for i, p in enumerate(missing) if p.exists()), len(missing))]):
@@ -194,6 +205,10 @@ class Stamp:
         """Take the file as it is for the known one; False when there is none."""
         self._seen = self._look()
         return self._seen is not None
+
+    def forget(self) -> None:
+        """Take the file for a changed one at the next look."""
+        self._seen = None
 
     def _look(self) -> tuple[int, int, int] | None:
         try:

@@ -149,7 +149,7 @@ def _understand(path: Path, text: bytes | None) -> Reading:
         document = read_policy(text, name=path.name)
     except PolicyError as fault:
         return Reading(path, text, digest, None, fault.problems)
-    return Reading(path, text, digest, document, (*_open_to_others(path), *document.warnings))
+    return Reading(path, text, digest, document, (*open_to_others(path), *document.warnings))
 
 
 def _why_unreadable(path: Path) -> str:
@@ -160,7 +160,8 @@ def _why_unreadable(path: Path) -> str:
         return f"the file cannot be read: {fault.strerror}"
 
 
-def _open_to_others(path: Path) -> tuple[Problem, ...]:
+def open_to_others(path: Path) -> tuple[Problem, ...]:
+    """A warning when other users can change or replace the file."""
     if not others_can_write(path):
         return ()
     text = "other users can change this file; make it yours alone with chmod go-w (the file and its folder)"

@@ -83,8 +83,8 @@ _SHAPES: tuple[tuple[str, str, str], ...] = (
     ("sk-", r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,255}+", REDACTED),
     ("aiza", r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}", REDACTED),
     (
-        "npm_ hf_ dop_v1_ pypi- hvs. shpat_ lin_api_",
-        r"(?<![A-Za-z0-9])(?:npm_|hf_|dop_v1_|pypi-|hvs\.|shpat_|lin_api_)[A-Za-z0-9_-]{20,255}+",
+        "npm_ mcpw_ hf_ dop_v1_ pypi- hvs. shpat_ lin_api_",
+        r"(?<![A-Za-z0-9])(?:npm_|mcpw_|hf_|dop_v1_|pypi-|hvs\.|shpat_|lin_api_)[A-Za-z0-9_-]{20,255}+",
         REDACTED,
     ),
     ("sg.", r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}", REDACTED),
@@ -116,7 +116,7 @@ _PATTERNS = tuple((re.compile(pattern), replacement) for _, pattern, replacement
 _MARKS = tuple((mark, number) for number, shape in enumerate(_SHAPES) for mark in shape[0].split() or ("",))
 _WORTH_A_LOOK = re.compile(
     r"(?i)[:=]|--|-u[ \t]|bearer|basic|-----BEGIN|A(?:KIA|SIA|BIA|CCA)|gh[pousr]_|github_pat|gl[a-z]{2,4}-|xox"
-    r"|[sr]k[_-]|whsec|AIza|npm_|hf_|dop_|pypi-|hvs\.|shpat_|lin_api_|SG\.|eyJ|[A-Za-z0-9/+]{40}"
+    r"|[sr]k[_-]|whsec|AIza|npm_|mcpw_|hf_|dop_|pypi-|hvs\.|shpat_|lin_api_|SG\.|eyJ|[A-Za-z0-9/+]{40}"
 )
 _PAIR = re.compile(r"(?<![\w.-])([\w.-]{1,128}+)\\?[\"']?[ \t]{0,8}(?:=>|[:=])[ \t]{0,8}")
 _FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]{1,64}+)[ \t]{1,8}(?!-)")

@@ -7,7 +7,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO, cast
+from typing import Any, Final, NoReturn, TextIO, cast
 
 import click
 
@@ -99,16 +99,42 @@ def wrapped(text: str, indent: str = "  ", most: int = 80) -> list[str]:
     return [indent + line for line in lines]
 
 
+def json_of(text: str, what: str, remedy: str = "") -> Any:
+    """JSON that can be taken in one way only, as the gateway takes it. Raises ConfigError, naming it as `what`."""
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError) as fault:
+        raise ConfigError(f"{what} is not JSON: {fault}", remedy) from fault
+
+
 def object_of(text: str, what: str) -> dict[str, Any]:
     """A JSON object from the command line. Raises ConfigError."""
-    try:
-        value = json.loads(text)
-    except ValueError as fault:
-        remedy = f'Quote it for the shell, for example: {what} \'{{"namespace": "dev"}}\''
-        raise ConfigError(f"{what} is not JSON: {fault}", remedy) from fault
+    value = json_of(text, what, f'Quote it for the shell, for example: {what} \'{{"namespace": "dev"}}\'')
     if not isinstance(value, dict):
         raise ConfigError(f"{what} must be a JSON object")
     return cast("dict[str, Any]", value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'the key "{next(name for name in names if names.count(name) > 1)}" twice in one object')
+    return members
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number beyond what a 64-bit float can hold")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _in_sight(text: str, indent: str) -> list[str]:

@@ -10,14 +10,15 @@ import click
 from mcpwatch.cli.options import json_option, place_options
 from mcpwatch.cli.output import put, put_json
 from mcpwatch.cli.policyread import read_bytes
-from mcpwatch.cli.problems import problem_line
 from mcpwatch.cli.reach import offered_tools
 from mcpwatch.config import Place
 from mcpwatch.control.operations import problem_json
 from mcpwatch.policy.document import PolicyDocument
 from mcpwatch.policy.lint import lint
+from mcpwatch.policy.problems import render_problem, visible
 from mcpwatch.policy.reader import read_policy
 from mcpwatch.policy.values import PolicyError, Problem
+from mcpwatch.policyfile import open_to_others
 
 _INVALID = 3
 Tools = list[dict[str, Any]] | None
@@ -48,16 +49,16 @@ def _check(file: str, tools: Tools, *, lint_too: bool, as_json: bool) -> bool:
     problems: tuple[Problem, ...]
     try:
         document = read_policy(text, name=Path(file).name)
-        problems = (*document.warnings, *(lint(document, tools) if lint_too else ()))
+        problems = (*open_to_others(Path(file)), *document.warnings, *(lint(document, tools) if lint_too else ()))
     except PolicyError as fault:
         problems = fault.problems
     if as_json:
         put_json(_as_json(file, document, problems), pretty=False)
     else:
         for problem in problems:
-            put(problem_line(file, problem))
+            put(render_problem(file, problem))
         if document is not None:
-            put(f"{file}: valid. {_summary(document)}")
+            put(f"{visible(file)}: valid. {_summary(document)}")
     return document is not None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +9,11 @@ from typing import Any, cast
 import click
 
 from mcpwatch.cli.options import json_option
-from mcpwatch.cli.output import put, put_json, say
+from mcpwatch.cli.output import json_of, put, put_json, say
 from mcpwatch.cli.policyread import read_bytes
 from mcpwatch.errors import ConfigError
 from mcpwatch.policy.cases import CaseResult, Difference, run_cases
+from mcpwatch.policy.problems import visible
 
 _DIFFERENT = 6
 
@@ -48,29 +48,27 @@ def _paths(files: tuple[str, ...]) -> list[Path]:
 
 
 def _run(path: Path) -> list[CaseResult]:
-    text = _whole(path)
-    try:
-        cases: object = json.loads(text)
-    except (ValueError, RecursionError) as fault:
-        raise ConfigError(f"{path} is not JSON: {fault}") from fault
+    cases: object = json_of(_whole(path), str(path))
     if not isinstance(cases, list):
         raise ConfigError(f"{path} is not a list of policy cases", "A policy is checked by: mcpwatch policy check")
     return run_cases(cast("list[Any]", cases), lambda name: read_bytes(path.parent / name))
 
 
-def _whole(path: Path) -> bytes:
+def _whole(path: Path) -> str:
     try:
-        return path.read_bytes()
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{path} is not UTF-8") from fault
     except OSError as fault:
         raise ConfigError(f"cannot read {path}: {fault.strerror}") from fault
 
 
 def _tell(failed: list[tuple[Path, CaseResult]]) -> None:
     for path, result in failed:
-        put(f"DIFFERENT {path} {result.id}")
+        put(visible(f"DIFFERENT {path} {result.id}"))
         for difference in result.differences:
             for line in difference.lines():
-                put(f"  {line}")
+                put(visible(f"  {line}"))
     if failed:
         say("Expected is what the case file says; got is what the policy does.")
 

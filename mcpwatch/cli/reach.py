@@ -38,3 +38,18 @@ def offered_tools(place: Place, upstream: str) -> list[dict[str, Any]]:
             f'the gateway knows no tools of "{upstream}"', f"It knows those of: {', '.join(tools) or '-'}"
         )
     return tools[upstream]
+
+
+def known_schemas(place: Place, upstream: str) -> dict[str, dict[str, Any]] | None:
+    """The inputSchema of every tool of an upstream, or of the only one; None when no gateway runs that knows them."""
+    try:
+        hello: dict[str, Any] = ask(place, lambda client: anext(client.events()))
+    except ConfigError:
+        return None
+    offered: dict[str, list[dict[str, Any]]] = hello["tools"]
+    name = upstream or (next(iter(offered)) if len(offered) == 1 else "")
+    return schemas_of(offered[name]) if name in offered else None
+
+
+def schemas_of(tools: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {tool["name"]: tool["inputSchema"] for tool in tools if isinstance(tool.get("inputSchema"), dict)}

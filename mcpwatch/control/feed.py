@@ -16,6 +16,9 @@ from mcpwatch.rowtext import decision_text, outcome_text
 
 KEPT = 5_000
 """Events waiting for one console; older ones are dropped."""
+KEPT_BYTES = 32 * 1024 * 1024
+_BEHIND = 32
+"""A console with so many events waiting is behind, and the size of what comes is counted: arguments may be large."""
 
 SLICE = 50
 """Events encoded in one go: about a millisecond, for which calls wait."""
@@ -41,15 +44,18 @@ class Subscription:
     """What one console has not yet been sent."""
 
     def __init__(self) -> None:
-        self._waiting: deque[_Line] = deque()
+        self._waiting: deque[tuple[_Line, int]] = deque()
+        self._size = 0
         self._arrived = asyncio.Event()
         self._dropped = 0
 
     def put(self, item: _Line) -> None:
-        if len(self._waiting) >= KEPT:
-            self._waiting.popleft()
+        size = len(item.encoded()) if len(self._waiting) >= _BEHIND else 0
+        while self._waiting and (len(self._waiting) >= KEPT or self._size + size > KEPT_BYTES):
+            self._pop()
             self._dropped += 1
-        self._waiting.append(item)
+        self._waiting.append((item, size))
+        self._size += size
         self._arrived.set()
 
     def __len__(self) -> int:
@@ -59,13 +65,18 @@ class Subscription:
         """The next lines, at least one; when some were lost, first a `dropped` line with their number."""
         await self._arrived.wait()
         count = min(most, len(self._waiting))
-        parts = [self._waiting.popleft().encoded() for _ in range(count)]
+        parts = [self._pop().encoded() for _ in range(count)]
         if not self._waiting:
             self._arrived.clear()
         if self._dropped:
             parts.insert(0, line({"type": "dropped", "count": self._dropped}))
             self._dropped = 0
         return b"".join(parts)
+
+    def _pop(self) -> _Line:
+        item, size = self._waiting.popleft()
+        self._size -= size
+        return item
 
 
 class Feed:

@@ -72,6 +72,13 @@ class Gateway:
                 for listener in listeners:
                     self._core.background(_tell(listener))
 
+    def grant_revoked(self, label: str) -> None:
+        """Nothing further comes to the caller: streams that listen end, held calls are refused."""
+        self._core.flights.end_listening(label)
+        for hold in self._held():
+            if hold.call.caller.grant == label:
+                self.holds.end(hold, Ruling("refused", reason="the grant was revoked"))
+
     async def drain(self, seconds: float) -> None:
         """Take no new requests, let those in flight finish for `seconds`, then answer the rest with an error."""
         self._core.stopping = True

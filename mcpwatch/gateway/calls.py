@@ -36,7 +36,7 @@ class Calls:
         self._core = core
         self._book = book
         self._judging = Judging(core)
-        self._tasks = Tasks()
+        self._tasks = Tasks(book)
         self._waiting = Waiting(core, book, self._judging)
 
     async def tool(self, inbound: Inbound, flight: Flight) -> None:
@@ -66,6 +66,9 @@ class Calls:
 
     async def target(self, inbound: Inbound, flight: Flight, args: dict[str, Json]) -> None:
         """Answer another method that is judged or at least recorded; `args` is what it is about."""
+        if inbound.message.method.startswith("tasks/") and self._tasks.is_anothers(inbound):
+            await self._no_such_task(inbound)
+            return
         verdict = self._judging.target(inbound, args)
         record = self._book.row(inbound, verdict.call.caller, "", args, verdict.decision)
         try:
@@ -77,6 +80,13 @@ class Calls:
             await self._refuse(inbound, verdict.denial())
             return
         await self._forward(inbound, flight, verdict, record)
+
+    async def _no_such_task(self, inbound: Inbound) -> None:
+        message, text = inbound.message, "Task not found"
+        await self._book.reject(
+            inbound.upstream, inbound.grant.label, "(unknown task)", "a task of another grant", method=message.method
+        )
+        await inbound.ex.message(error(message.id, INVALID_PARAMS, text))
 
     async def _forward(self, inbound: Inbound, flight: Flight, verdict: Verdict, record: CallRecord) -> None:
         settler = Settler(self._core, self._book, self._judging, self._tasks, inbound, flight, verdict, record)

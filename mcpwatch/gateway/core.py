@@ -15,6 +15,7 @@ from mcpwatch.gateway.link import Headers, Link, Request, UpstreamError
 from mcpwatch.gateway.listeners import Listeners
 from mcpwatch.gateway.metrics import Metrics
 from mcpwatch.gateway.ports import Ports
+from mcpwatch.gateway.room import Room
 from mcpwatch.gateway.sessions import Session, Sessions, client_of
 from mcpwatch.gateway.settings import GatewayConfig
 from mcpwatch.gateway.wire import Message, encode
@@ -84,9 +85,11 @@ class Core:
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     stopping: bool = False
     sessions: Sessions = field(init=False)
+    answers: Room = field(init=False)
 
     def __post_init__(self) -> None:
         limits = self.config.limits
+        self.answers = Room(limits.answers_bytes)
         self.sessions = Sessions(limits.sessions, limits.session_idle_ms, self._end_upstream_session)
 
     def engine(self, inbound: Inbound) -> Engine:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
 from mcpwatch.gateway import sse
 from mcpwatch.gateway.core import Core
@@ -14,10 +15,19 @@ from mcpwatch.gateway.listfilter import LIST_METHODS, filter_answer
 from mcpwatch.gateway.names import SERVER_METHODS
 from mcpwatch.gateway.replies import error
 from mcpwatch.gateway.sessions import OnFinal, Session
-from mcpwatch.gateway.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, MessageId, encode_upstream, parse_upstream
+from mcpwatch.gateway.wire import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MessageId,
+    encode_upstream,
+    parse_upstream,
+    repeats_key,
+)
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.values import Json
 
+_LARGE_BYTES = 256 * 1024
+_NO_ROOM = "The call was made, but too many large answers wait to be read, so this one is withheld. Read them first."
 _LIST_CHANGED = "notifications/tools/list_changed"
 
 
@@ -84,13 +94,31 @@ class Delivery:
         if not self.answered and self._on_final is not None:
             self.answered = True
             body = await self._on_final(obj, len(body), status) or body
+        with self._room(len(body)) as room:
+            await self._reply(status, headers, obj, body if room else error(self._id, INTERNAL_ERROR, _NO_ROOM))
+
+    async def _reply(self, status: int, headers: Headers, obj: dict[str, Json] | None, body: bytes) -> None:
         if not self._ex.streaming:
             await self._ex.reply(status, headers, body)
         elif obj is not None:
             await self._ex.message(body)
         else:
-            text = f"The upstream answered with HTTP status {answer.status}"
+            text = f"The upstream answered with HTTP status {status}"
             await self._ex.message(error(self._id, INTERNAL_ERROR, text))
+
+    @contextmanager
+    def _room(self, size: int) -> Generator[bool]:
+        """Whether there is room for a large answer while its caller reads it."""
+        if size < _LARGE_BYTES:
+            yield True
+            return
+        answers = self._core.answers
+        room = answers.take(self._grant, size)
+        try:
+            yield room
+        finally:
+            if room:
+                answers.give(self._grant, size)
 
     @property
     def _awaited(self) -> bool:
@@ -114,24 +142,39 @@ class Delivery:
                 event = await anext(events, None)
             if event is None:
                 return
+            answered = self.answered
             raw = await self._event(event)
             if event.data is not None:
                 flight.touch()
             if raw:
+                await self._write(raw, final=self.answered and not answered)
+
+    async def _write(self, raw: bytes, *, final: bool) -> None:
+        """Send an event; without room for a large one, the error in place of the answer and nothing for all else."""
+        with self._room(len(raw)) as room:
+            if room:
                 await self._ex.write(raw)
+            elif final:
+                await self._ex.write(sse.event(error(self._id, INTERNAL_ERROR, _NO_ROOM)))
 
     async def _event(self, event: SseEvent) -> bytes | None:
         """The event as the caller gets it, None when he does not get it."""
-        self.resumable = self.resumable or sse.has_id(event.raw)
+        if event_id := sse.id_of(event.raw):
+            self.resumable = True
+            if self._session is not None:
+                self._session.show_event(event_id)
         obj = parse_upstream(event.data) if event.data else None
         if obj is None or event.data is None:
-            return None if event.data and _is_batch(event.data) else event.raw
+            # What cannot be read here may be a question, or an answer, to a reader of another mind.
+            return None if event.data and event.data.strip() else event.raw
         method = obj.get("method")
         if method is None:
             data = await self._response(obj, event.data, 200)
             return event.raw if data is event.data else sse.with_data(event.raw, data)
         if "id" in obj:
-            return event.raw if self._may_ask(obj) else None
+            if not self._may_ask(obj):
+                return None
+            return sse.with_data(event.raw, encode_upstream(obj)) if repeats_key(event.data) else event.raw
         if method == _LIST_CHANGED:
             self._core.ports.tools_changed(self._upstream)
         return event.raw
@@ -139,7 +182,8 @@ class Delivery:
     async def _response(self, obj: dict[str, Json], data: bytes, status: int) -> bytes:
         # Streams that were resumed or merely listen carry answers to requests made elsewhere: those are told by shape.
         own = self._id is not None and obj.get("id") == self._id
-        if (not own or self._method in LIST_METHODS) and filter_answer(obj, self._engine, self._shown):
+        seen = not own or self._method in LIST_METHODS
+        if seen and (filter_answer(obj, self._engine, self._shown) or repeats_key(data)):
             data = encode_upstream(obj)
         on_final = self._told_of(obj, own)
         return data if on_final is None else await on_final(obj, len(data), status) or data

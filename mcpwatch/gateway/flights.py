@@ -163,9 +163,9 @@ class Flights:
             flight.end(why)
         return len(ended)
 
-    def end_listening(self) -> None:
-        """End those that merely listen."""
-        for flight in list(self._passive):
+    def end_listening(self, grant: str = "") -> None:
+        """End those that merely listen, all or those of one grant."""
+        for flight in [f for f in self._passive if not grant or f.grant == grant]:
             flight.end("stopping")
 
     async def idle(self) -> None:

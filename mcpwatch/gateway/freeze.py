@@ -23,6 +23,7 @@ from mcpwatch.gateway.replies import Denial
 EVERYTHING = "*"
 RULE = "(frozen)"
 _RECHECK_S = 0.25
+_FOLLOW_S = 1.0
 _TEXT = "The operator has stopped these calls. Do not try again until you are told to."
 
 
@@ -62,6 +63,12 @@ class Freeze:
             if scope in self._scopes:
                 return Denial(RULE, f"frozen: {scope}", _TEXT)
         return None
+
+    async def follow(self) -> None:
+        """See a file that was written by hand also when nobody calls, so that held calls end; until cancelled."""
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            self._refresh()
 
     async def set(self, scope: str, *, on: bool, by: str = "", cancel: bool = False) -> None:
         """Freeze or thaw `*`, `grant:NAME` or `tool:NAME`; thawing `*` thaws everything. Raises ConfigError for others.

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from mcpwatch.gateway.book import MALFORMED, Book
 from mcpwatch.gateway.core import Core
 from mcpwatch.gateway.grants import Grant, Grants
-from mcpwatch.gateway.http_server.exchange import Exchange, TooLarge, Unreadable
+from mcpwatch.gateway.http_server.exchange import Exchange, NoRoom, TooLarge, Unreadable
 from mcpwatch.gateway.link import Headers
 from mcpwatch.gateway.relay import Relay
 from mcpwatch.gateway.replies import error
+from mcpwatch.gateway.room import Room
 from mcpwatch.gateway.wire import INVALID_REQUEST
 
 _MCP = "/mcp/"
@@ -53,6 +54,7 @@ _BAD_TYPE = Refusal(415, "(content type)", "Content-Type must be application/jso
 _BAD_ACCEPT = Refusal(406, "(accept)", "Accept must name application/json and text/event-stream", close=True)
 _TOO_LARGE = Refusal(413, "(too large)", "The message is too large", close=True)
 _UNREADABLE = Refusal(400, MALFORMED, "The request is not HTTP", close=True)
+_NO_ROOM = Refusal(503, "(no room)", "Too many large messages are under way. Try again later.", close=True)
 _UNFINISHED = Refusal(408, "(unfinished)", "The message did not arrive whole in time", close=True)
 
 
@@ -67,6 +69,7 @@ class Front:
         self._hosts: dict[int, frozenset[bytes]] = {}
         self._forms: dict[tuple[bytes | None, ...], Refusal | None] = {}
         self._guesses = Throttle()
+        self._room = Room(core.config.limits.bodies_bytes)
 
     async def __call__(self, ex: Exchange) -> None:
         headers, path = ex.headers, ex.path
@@ -93,9 +96,12 @@ class Front:
 
     async def _serve(self, ex: Exchange, upstream: str, grant: Grant) -> None:
         if ex.verb == "POST":
-            body = await self._body(ex, upstream, grant)
-            if body is not None:
-                await self._relay.post(ex, upstream, grant, body)
+            try:
+                body = await self._body(ex, upstream, grant)
+                if body is not None:
+                    await self._relay.post(ex, upstream, grant, body)
+            finally:
+                self._room.give(grant.label, ex.held)
         elif ex.verb == "GET":
             await self._relay.get(ex, upstream, grant)
         else:
@@ -105,13 +111,17 @@ class Front:
         limits = self._core.config.limits
         refusal = _UNFINISHED
         try:
-            body = await ex.body(limits.body_bytes, limits.body_timeout_ms / 1000)
+            body = await ex.body(
+                limits.body_bytes, limits.body_timeout_ms / 1000, lambda size: self._room.take(grant.label, size)
+            )
             if body is not None:
                 return body
         except TooLarge:
             refusal = _TOO_LARGE
         except Unreadable:
             refusal = _UNREADABLE
+        except NoRoom:
+            refusal = _NO_ROOM
         except TimeoutError:
             pass
         await self._refuse(ex, upstream, grant.label, refusal)
@@ -147,8 +157,10 @@ class Front:
     def _check_form(self, verb: str, fields: Fields) -> Refusal | None:
         if verb != "POST":
             return None if verb in _VERBS else _BAD_VERB
-        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            return _BAD_TYPE
+        *others, framing = fields.get(b"transfer-encoding", b"chunked").lower().split(b",")
+        if others or framing.strip() != b"chunked":
+            # Without chunks at the end nobody knows where the body ends. Source: RFC 9112 6.3.
+            return _BAD_TYPE if framing.strip() == b"chunked" else _UNREADABLE
         form = fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"accept")
         if form not in self._forms:
             if len(self._forms) > _FORMS:
@@ -187,6 +199,7 @@ class Front:
             "sessions": len(self._core.sessions),
             "holds": len(self._core.holds.waiting()),
             "listeners": len(self._core.listeners),
+            "bodies_bytes": self._room.taken,
         }
         kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
         await ex.reply(200, [kind], self._core.metrics.text(gauges).encode())

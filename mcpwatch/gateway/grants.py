@@ -20,6 +20,8 @@ from mcpwatch.files import Stamp, private_write
 
 OPEN = "open"
 LOCAL = "local"
+_MARK = "mcpw_"
+"""By this, a token is known and redacted wherever a caller puts it."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 
 
@@ -80,7 +82,7 @@ class Grants:
     def add_ephemeral(self, label: str, *, upstreams: Iterable[str] = ()) -> str:
         """Make a grant that lives as long as this process; the demo's agents have such."""
         self._check_free(label)
-        token = secrets.token_urlsafe(32)
+        token = _new_token()
         self._ephemeral[_digest(token)] = Grant(label, tuple(upstreams))
         return token
 
@@ -108,7 +110,7 @@ class Grants:
         return self.add(LOCAL)
 
     def _keep(self, grant: Grant) -> str:
-        token = secrets.token_urlsafe(32)
+        token = _new_token()
         self._stored[_digest(token)] = grant
         self._write()
         if grant.label == LOCAL and self._path is not None:
@@ -144,7 +146,11 @@ class Grants:
         if self._path is None or self._stamp is None:
             return
         self.version += 1
-        self._stored = _read(self._path) if self._stamp.take() else {}
+        try:
+            self._stored = _read(self._path) if self._stamp.take() else {}
+        except ConfigError:
+            self._stamp.forget()  # what could not be read is tried again at the next call
+            raise
 
     def _write(self) -> None:
         if self._path is None or self._stamp is None:
@@ -162,6 +168,10 @@ class Grants:
         private_write(self._path, json.dumps({"version": 1, "grants": grants}, indent=1).encode() + b"\n")
         self._stamp.take()
         self.version += 1
+
+
+def _new_token() -> str:
+    return _MARK + secrets.token_urlsafe(32)
 
 
 def _digest(token: str) -> str:

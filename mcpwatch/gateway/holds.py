@@ -22,6 +22,8 @@ from mcpwatch.policy.values import Decision, ToolCall
 
 How = Literal["approved", "refused", "timeout", "cancelled", "client_gone", "policy", "frozen"]
 _KEPT = 10_000
+_LATE_BYTES = 32 * 1024 * 1024
+"""Arguments of all calls whose callers stopped waiting; the oldest are forgotten, and then can no more be approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Approval:
 
 @dataclass(slots=True, eq=False)
 class Hold:
-    """One held call. `expires_at_ms` is when its caller stops waiting; `late` from then on."""
+    """One held call. `expires_at_ms` is when its caller stops waiting; `late` from then on. `size`: its arguments."""
 
     record: CallRecord
     call: ToolCall
@@ -52,6 +54,7 @@ class Hold:
     remember_ms: int
     ruling: asyncio.Future[Ruling]
     late: bool = False
+    size: int = 0
 
 
 class Holds:
@@ -62,6 +65,7 @@ class Holds:
         self._most = most
         self._waiting: dict[str, Hold] = {}
         self._late: OrderedDict[str, Hold] = OrderedDict()
+        self._late_bytes = 0
         self._approved: dict[tuple[str, ...], Approval] = {}
 
     def waiting(self) -> list[Hold]:
@@ -73,7 +77,7 @@ class Holds:
         now = self._ports.now_ms()
         for call_id, hold in list(self._late.items()):
             if now > hold.expires_at_ms + hold.remember_ms:
-                del self._late[call_id]
+                self._forget(call_id)
         return list(self._late.values())
 
     @property
@@ -99,11 +103,20 @@ class Holds:
         hold.ruling.set_result(ruling)
         self._waiting.pop(hold.record.call_id, None)
         if ruling.how in ("timeout", "client_gone"):
-            hold.late = True
-            self._late[hold.record.call_id] = hold
-            if len(self._late) > _KEPT:
-                self._late.popitem(last=False)
+            self._keep_late(hold)
         self._ports.publish(self._closed(hold, ruling))
+
+    def _keep_late(self, hold: Hold) -> None:
+        hold.late, hold.size = True, len(_canonical(hold.call))
+        self._late[hold.record.call_id] = hold
+        self._late_bytes += hold.size
+        while len(self._late) > _KEPT or self._late_bytes > _LATE_BYTES:
+            self._forget(next(iter(self._late)))
+
+    def _forget(self, call_id: str) -> Hold | None:
+        hold = self._late.pop(call_id, None)
+        self._late_bytes -= 0 if hold is None else hold.size
+        return hold
 
     async def decide(
         self, call_id: str, *, approve: bool, by: str = "", reason: str = "", remember: bool = False
@@ -113,7 +126,7 @@ class Holds:
         `remember`: also every further call of the same caller to the same tool that the same rule would hold, for as
         long as the policy's `approvals.remember` says.
         """
-        hold = self._waiting.get(call_id) or self._late.pop(call_id, None)
+        hold = self._waiting.get(call_id) or self._forget(call_id)
         if hold is None or (hold.late and hold.expires_at_ms + hold.remember_ms < self._ports.now_ms()):
             raise ConfigError("that call is not waiting", "It was decided, or its time is over.")
         ruling = Ruling("approved" if approve else "refused", by, reason)
@@ -156,5 +169,8 @@ class Holds:
 
 def digest_of(call: ToolCall) -> str:
     """The same for calls with the same arguments, whatever the order of their keys."""
-    text = json.dumps(call.args, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(call).encode()).hexdigest()
+
+
+def _canonical(call: ToolCall) -> str:
+    return json.dumps(call.args, sort_keys=True, separators=(",", ":"))

@@ -17,7 +17,10 @@ _NOISE = re.compile(r"^\s*(?:at |File \"|Node\.js v|During handling|The above ex
 
 
 class LineSplitter:
-    """Calls `on_line` with every whole line, without its end. Lines over `limit_bytes` are left out and counted."""
+    """Calls `on_line` with every whole line that is not empty, without its end.
+
+    Lines over `limit_bytes` are left out and counted.
+    """
 
     def __init__(self, on_line: Callable[[bytes], None], limit_bytes: int = LINE_LIMIT_BYTES) -> None:
         self.oversize = 0
@@ -27,17 +30,22 @@ class LineSplitter:
         self._held = 0
         self._skipping = False
 
-    def feed(self, data: bytes) -> None:
-        start = 0
-        while (end := data.find(b"\n", start)) >= 0:
-            self._hold(data[start:end])
-            self._emit()
-            start = end + 1
-        if start < len(data):
-            self._hold(data[start:] if start else data)
+    def feed(self, data: bytes) -> int:
+        """Take what was read; returns how many lines ended in it."""
+        first, *others = data.split(b"\n")
+        self._hold(first)
+        if not others:
+            return 0
+        self._emit()
+        for line in others[:-1]:
+            if line:
+                self._hold(line)
+                self._emit()
+        self._hold(others[-1])
+        return len(others)
 
     def _hold(self, part: bytes) -> None:
-        if self._skipping:
+        if self._skipping or not part:
             return
         self._held += len(part)
         if self._held > self._limit:
@@ -50,7 +58,7 @@ class LineSplitter:
     def _emit(self) -> None:
         parts, skipped = self._parts, self._skipping
         self._parts, self._held, self._skipping = [], 0, False
-        if not skipped:
+        if parts and not skipped:
             self._on_line(parts[0] if len(parts) == 1 else b"".join(parts))
 
 

@@ -80,6 +80,12 @@ class Relay:
             await self._book.reject(upstream, grant.label, UNKNOWN_SESSION, "no such session", method="GET")
             await ex.reply(404, [])
             return
+        last_event = one(ex.headers, b"last-event-id").encode("latin-1")
+        if session is not None and last_event and not session.saw_event(last_event):
+            text = "This Last-Event-ID is of no stream of this session"
+            await self._book.reject(upstream, grant.label, "(unknown event)", text, method="GET", session=session.id)
+            await ex.message(error(None, INVALID_REQUEST, text), 400)
+            return
         flight = self._core.flights.open(ex, grant=grant.label, timeout_s=0)
         listener = Listener(ex, upstream, grant.label)
         try:
@@ -114,6 +120,8 @@ class Relay:
                 answer = await self._core.links[upstream].send(self._bare("DELETE", ex.headers, session, grant))
             if session is not None and answer.status != 405:
                 self._core.sessions.drop(session)
+                for held in [flight for flight in session.flights.values() if flight.held]:
+                    held.cancel()
             await self._delivery(ex, upstream, grant, None).run(answer, flight)
         except UpstreamError as fault:
             await self._unreachable(ex, upstream, fault)

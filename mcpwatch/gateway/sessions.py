@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mcpwatch.gateway.flights import Flight
+from mcpwatch.gateway.names import SERVER_METHODS
 from mcpwatch.gateway.wire import MessageId
 from mcpwatch.policy.values import Json
 
@@ -19,7 +20,9 @@ OnFinal = Callable[[dict[str, Json] | None, int, int], Awaitable[bytes | None]]
 
 _ASKED = 1_000
 _IDLE_SCAN_MS = 10_000
+_EVENTS = 2_048
 _NAME = 200
+_KNOWN = frozenset(SERVER_METHODS.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +44,19 @@ class Session:
     flights: dict[MessageId, Flight] = field(default_factory=dict[MessageId, Flight])
     pending: dict[MessageId, OnFinal] = field(default_factory=dict[MessageId, OnFinal])
     asked: OrderedDict[MessageId, str] = field(default_factory=OrderedDict[MessageId, str])
+    _events: OrderedDict[int, None] = field(default_factory=OrderedDict[int, None])
+
+    def show_event(self, event_id: bytes) -> None:
+        """An event with this id went to the client; the oldest of very many are forgotten."""
+        key = hash(event_id)
+        self._events[key] = None
+        self._events.move_to_end(key)
+        if len(self._events) > _EVENTS:
+            self._events.popitem(last=False)
+
+    def saw_event(self, event_id: bytes) -> bool:
+        """Whether the client may go on behind this event: servers keep the events of all sessions in one place."""
+        return hash(event_id) in self._events
 
     def ask(self, message_id: MessageId, method: str) -> None:
         """The upstream asked the client something; the oldest of too many open questions is forgotten."""
@@ -83,7 +99,8 @@ class Sessions:
         """A new session, of the client that sent these parameters of `initialize`."""
         client, version = client_of(params.get("clientInfo"))
         declared = params.get("capabilities")
-        capabilities = frozenset(declared) if isinstance(declared, dict) else frozenset[str]()
+        # Only those that are asked for: a session may last for long, and a client can declare megabytes.
+        capabilities = _KNOWN.intersection(declared) if isinstance(declared, dict) else frozenset[str]()
         session = Session(secrets.token_hex(16), upstream, upstream_id, grant, client, version, capabilities, now_ms)
         self._all[session.id] = session
         return session

@@ -8,7 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what one caller can cost. Sizes in bytes, times in milliseconds."""
+    """Bounds of what one caller can cost. Sizes in bytes, times in milliseconds.
+
+    `bodies_bytes` is for the messages of all requests under way together, `answers_bytes` for large answers that their
+    callers have not read yet; a grant may have a quarter of each.
+    """
 
     body_bytes: int = 4 * 1024 * 1024
     depth: int = 64
@@ -20,6 +24,8 @@ class Limits:
     sessions: int = 10_000
     holds: int = 1_000
     answer_bytes: int = 64 * 1024 * 1024
+    bodies_bytes: int = 256 * 1024 * 1024
+    answers_bytes: int = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

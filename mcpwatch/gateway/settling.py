@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from mcpwatch.errors import AuditError
 from mcpwatch.events import CallRecord, OutcomeKind
@@ -23,7 +24,13 @@ _UNRECORDED = (
 _TASKS = 10_000
 _TASK_END: dict[str, OutcomeKind] = {"completed": "ok", "failed": "tool_error", "cancelled": "cancelled"}
 
-Settle = Callable[[OutcomeKind, int, str], Awaitable[bool]]
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is left of a call while its task goes on: many may be open for long, so nothing of its message is kept."""
+
+    call_id: str
+    arrived: float
 
 
 class Tasks:
@@ -32,22 +39,33 @@ class Tasks:
     Sources: MCP 2025-11-25, tasks; SEP-2663, the tasks extension of 2026-07-28.
     """
 
-    def __init__(self) -> None:
-        self._open: OrderedDict[tuple[str, str, str], Settle] = OrderedDict()
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._open: OrderedDict[tuple[str, str, str], _Begun] = OrderedDict()
+        self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def began(self, inbound: Inbound, task_id: str, settle: Settle) -> None:
+    def is_anothers(self, inbound: Inbound) -> bool:
+        """Whether a message is about a task that a call of another grant began: servers cannot tell grants apart."""
+        owner = self._owners.get((inbound.upstream, str(inbound.message.params.get("taskId"))))
+        return owner is not None and owner != inbound.grant.label
+
+    def began(self, inbound: Inbound, task_id: str, call_id: str) -> None:
         """A call was answered with a task."""
-        self._open[inbound.upstream, inbound.grant.label, task_id] = settle
-        if len(self._open) > _TASKS:
-            self._open.popitem(last=False)
+        self._open[inbound.upstream, inbound.grant.label, task_id] = _Begun(call_id, inbound.arrived)
+        self._owners[inbound.upstream, task_id] = inbound.grant.label
+        for table in (self._open, self._owners):
+            if len(table) > _TASKS:
+                table.popitem(last=False)
 
     async def told(self, inbound: Inbound, result: dict[str, Json], kind: OutcomeKind, size: int) -> None:
         """An answer about a task is about to be released; `kind` is what it would be as the answer of a call."""
         key = inbound.upstream, inbound.grant.label, str(inbound.message.params.get("taskId"))
         ended = kind if inbound.message.method == "tasks/result" else _end_of(inbound.message.method, result)
-        settle = self._open.pop(key, None) if ended is not None else None
-        if settle is not None and ended is not None:
-            await settle(ended, size, "")
+        begun = self._open.pop(key, None) if ended is not None else None
+        if begun is not None and ended is not None:
+            # When the record cannot be written now, the answer about the task cannot be either, and is withheld.
+            with suppress(AuditError):
+                await self._book.settle(begun.call_id, ended, begun.arrived, size)
 
 
 def _end_of(method: str, result: dict[str, Json]) -> OutcomeKind | None:
@@ -152,5 +170,5 @@ class Settler:
             task_id = task.get("taskId") if isinstance(task, dict) and "task" in message.params else None
         if not isinstance(task_id, str):
             return False
-        self._tasks.began(self._inbound, task_id, self.settle)
+        self._tasks.began(self._inbound, task_id, self._record.call_id)
         return True

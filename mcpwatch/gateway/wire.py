@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
+from pydantic_core import from_json
+
 from mcpwatch.gateway.names import fold
 from mcpwatch.gateway.settings import Limits
 from mcpwatch.policy.values import Json
@@ -35,6 +37,8 @@ _PARAM_NAMES = """
 _PARAMS = frozenset(_PARAM_NAMES.split())
 _ENVELOPE_FOLDED = {fold(key) for key in _ENVELOPE}
 _PARAMS_FOLDED = {fold(key) for key in _PARAMS}
+_WANTED = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"})
+_WANTED_FOLDED = {fold(key) for key in _WANTED}
 _OWN_META = "mcpwatch/"
 _TEXT_PARAM = {
     "tools/call": "name",
@@ -89,11 +93,27 @@ def encode(obj: Json) -> bytes:
 def parse_upstream(raw: bytes) -> dict[str, Json] | None:
     """Read a message of an upstream, leniently; None when it is not a JSON object that can be read at all."""
     try:
-        # `json.loads` looks at bytes for their encoding first; what begins like this can only be UTF-8.
-        value = json.loads(raw.decode("utf-8", "surrogatepass") if raw[:2] == b'{"' else raw)
+        value = from_json(raw)
+    except ValueError:
+        value = _lenient(raw)
+    return cast("dict[str, Json]", value) if isinstance(value, dict) else None
+
+
+def _lenient(raw: bytes) -> object:
+    """Lone surrogates, deep nesting and byte order marks are read by the standard library, ten times slower."""
+    try:
+        return json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Json]", value) if isinstance(value, dict) else None
+
+
+def repeats_key(raw: bytes) -> bool:
+    """Whether a message that `parse_upstream` read has a key twice in one object: then others may read another one."""
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except WireError:
+        return True
+    return False
 
 
 def encode_upstream(obj: Json) -> bytes:
@@ -194,6 +214,8 @@ def _params(obj: dict[str, Json], method: str, own_id: MessageId) -> dict[str, J
         raise WireError(INVALID_PARAMS, "params.arguments must be an object", own_id)
     if "_meta" in params:
         _check_meta(params["_meta"], own_id)
+    if method == "subscriptions/listen" and "notifications" in params:
+        _check_wanted(params["notifications"], own_id)
     return params
 
 
@@ -201,6 +223,16 @@ def _is_removed(method: str, params: dict[str, Json], name: str) -> bool:
     """Whether the method is none of the revision that the envelope names: then its server says so, not its params."""
     meta = params.get("_meta")
     return method in _UNTIL_2026 and name not in params and isinstance(meta, dict) and _META_VERSION in meta
+
+
+def _check_wanted(wanted: Json, own_id: MessageId) -> None:
+    """The resources that a client wants to hear of are judged, so that there is one way to name them."""
+    if not isinstance(wanted, dict):
+        raise WireError(INVALID_PARAMS, "params.notifications must be an object", own_id)
+    _refuse_twins(wanted, _WANTED, _WANTED_FOLDED, own_id)
+    uris = wanted.get("resourceSubscriptions", [])
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
+        raise WireError(INVALID_PARAMS, "resourceSubscriptions must be a list of strings", own_id)
 
 
 def _check_meta(meta: Json, own_id: MessageId) -> None:

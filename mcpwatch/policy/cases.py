@@ -20,6 +20,7 @@ from mcpwatch.policy.values import Caller, Decision, PolicyError, Step, ToolCall
 _NOTHING: Final = '""'
 _CASE_KEYS: Final = {"id", "policy", "policy_file", "calls", "note", "schemas"}
 _CALL_KEYS: Final = {"at", "grant", "client", "session", "tool", "args", "outcome", "expect", "note"}
+_CALL_TEXTS: Final = ("at", "tool", "grant", "client", "session", "outcome")
 _EXPECT_KEYS: Final = {"decision", "rule", "message", "counters", "would_deny", "note"}
 
 
@@ -78,6 +79,9 @@ def _run_case(case: Any, index: int, base: Callable[[str], bytes]) -> CaseResult
         return _broken(name, "calls is a list", calls)
     if unknown := sorted(fields.keys() - _CASE_KEYS):
         return _broken(name, "only " + ", ".join(sorted(_CASE_KEYS)), ", ".join(unknown))
+    schemas = _schemas(fields.get("schemas"))
+    if schemas is None:
+        return _broken(name, "schemas is an object: tool names, each with its inputSchema", fields["schemas"])
     engine = Engine()
     try:
         policy = _policy(fields, base)
@@ -85,10 +89,18 @@ def _run_case(case: Any, index: int, base: Callable[[str], bytes]) -> CaseResult
         return _broken(name, "a policy that can be put in force", _first_problem(error))
     if policy is not None:
         engine.install(policy)
-    engine.set_schemas(fields.get("schemas") or {})
+    engine.set_schemas(schemas)
     entries = cast("list[Any]", calls)
     differences = [found for number, call in enumerate(entries, 1) for found in _run_call(engine, call, number)]
     return CaseResult(name, len(entries), tuple(differences))
+
+
+def _schemas(value: Any) -> dict[str, dict[str, Any]] | None:
+    """The schemas of a case; None when that is something else."""
+    if value is not None and not isinstance(value, dict):
+        return None
+    found = cast("dict[str, Any]", value or {})
+    return found if all(isinstance(schema, dict) for schema in found.values()) else None
 
 
 def _broken(name: str, expected: str, got: Any) -> CaseResult:
@@ -104,6 +116,8 @@ def _first_problem(error: Exception) -> str:
 
 def _policy(case: Mapping[str, Any], base: Callable[[str], bytes]) -> CompiledPolicy | None:
     if "policy_file" in case:
+        if not isinstance(case["policy_file"], str):
+            raise ValueError(f"policy_file is {case['policy_file']!r}, not the name of a file")
         return _compiled(base(case["policy_file"]), str(case["policy_file"]))
     if "policy" not in case:
         raise ValueError("neither policy nor policy_file")
@@ -120,22 +134,33 @@ def _compiled(text: bytes, name: str) -> CompiledPolicy:
 def _run_call(engine: Engine, call: Any, number: int) -> list[Difference]:
     try:
         made, at_ms = _call(call)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return [Difference(number, "the call cannot be made", "at, tool, args and expect", repr(error)[:200])]
+    except ValueError as error:
+        return [Difference(number, "the call cannot be made", "at, tool, args and expect", str(error)[:200])]
     decision = engine.admit(made, at_ms)
     if call.get("outcome") == "not_sent":
         engine.refund(decision.charges)
     return list(_differences(engine, call["expect"], decision, made, at_ms, number))
 
 
-def _call(call: dict[str, Any]) -> tuple[ToolCall, int]:
-    if unknown := sorted(call.keys() - _CALL_KEYS) + sorted(call["expect"].keys() - _EXPECT_KEYS):
+def _call(call: Any) -> tuple[ToolCall, int]:
+    """The call as it is made, and when. Raises ValueError, a sentence for who wrote it, when it cannot be."""
+    made = _object(call, "a call")
+    expect = _object(made.get("expect"), "expect")
+    if unknown := sorted(made.keys() - _CALL_KEYS) + sorted(expect.keys() - _EXPECT_KEYS):
         raise ValueError("unknown: " + ", ".join(unknown))
-    args = call.get("args", {})
-    if not isinstance(args, dict):
-        raise TypeError("args is an object")
-    caller = Caller(call.get("grant", "local"), call.get("client", ""), call.get("session", ""))
-    return ToolCall(caller, call["tool"], cast("dict[str, Any]", args)), instant_ms(call["at"])
+    _object(expect.get("counters") or {}, "counters")
+    args = _object(made.get("args", {}), "args")
+    for key in _CALL_TEXTS:
+        if not isinstance(made.get(key, "" if key not in ("at", "tool") else None), str):
+            raise ValueError(f"{key} is missing or no text")
+    caller = Caller(made.get("grant", "local"), made.get("client", ""), made.get("session", ""))
+    return ToolCall(caller, made["tool"], args), instant_ms(made["at"])
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is missing or no object")
+    return cast("dict[str, Any]", value)
 
 
 def _differences(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from mcpwatch.policy.amounts import Exact, amount_of
@@ -14,6 +15,7 @@ from mcpwatch.policy.names import compile_pattern, fold, pointer_part
 from mcpwatch.policy.paths import parse_path
 from mcpwatch.policy.regex import compile_regex
 from mcpwatch.policy.scopes import ScopeOf, compile_scope, scope_kind_of
+from mcpwatch.policy.uris import has_dots, resolved
 from mcpwatch.policy.values import Step
 
 Matches = Callable[[str], bool]
@@ -98,7 +100,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class CompiledNames:
-    """`resources` or `prompts`: deny beats allow beats default."""
+    """`resources` or `prompts`: deny beats allow beats default.
+
+    A resource is denied in every spelling that a server may take for it; one that leads elsewhere by dot segments must
+    be allowed there too.
+    """
 
     default: bool
     allow: tuple[Matches, ...]
@@ -108,6 +114,12 @@ class CompiledNames:
         if any(matches(name) for matches in self.deny):
             return False
         return self.default or any(matches(name) for matches in self.allow)
+
+    def permits_uri(self, uri: str) -> bool:
+        there = resolved(uri)
+        if not self.permits(uri) or any(matches(there) for matches in self.deny):
+            return False
+        return not has_dots(uri) or self.permits(there)
 
 
 class CompiledPolicy:
@@ -130,7 +142,6 @@ class CompiledPolicy:
         self._hidden = frozenset(document.hide)
         self._hidden_patterns = _patterns(document.hide)
         self._folded = _folded((*document.hide, *document.tools) if self.allow_unlisted else ())
-        self._limits = _first_limits(document)
         self._plans: dict[str, Plan] = {}
         self._most_plans = max(FEWEST_CACHED_NAMES, 2 * len(document.tools))
 
@@ -144,6 +155,10 @@ class CompiledPolicy:
                     self._plans.clear()
                 self._plans[tool] = found
         return found
+
+    @cached_property
+    def _limits(self) -> dict[tuple[str, int, str], tuple[str | None, int]]:
+        return _first_limits(self.document)
 
     def limit(self, counter: str, window_ms: int, kind: str) -> CompiledLimit | None:
         """The first limit in file order on counters of this name, window and kind of scope; `all_tools` come last."""
@@ -173,7 +188,16 @@ class CompiledPolicy:
         wanted = rule_id.partition("#")[0]
         return next((span for found, span in self._spans() if found == wanted), None)
 
+    def hidden_at(self, tool: str) -> Span | None:
+        """Where the text hides `tool`, which it does: the entry of `hide`, or the tool's own in the short form."""
+        at, name = next(pair for pair in enumerate(self.document.hide) if compile_pattern(pair[1])(tool))
+        own = self.document.tools.get(name)
+        return self.document.places.get(f"/hide/{at}", None if own is None else own.span)
+
     def _spans(self) -> Iterator[tuple[str, Span]]:
+        for key, written in self.document.tools.items():
+            yield f"/tools/{pointer_part(key)}/validate", written.span
+        yield "/all_tools/validate", self.document.places.get("/all_tools", self.document.all_tools.span)
         for entry in (*map(self._entry, self.document.tools), self._all_tools):
             for rule in (*entry.require, *entry.deny_if, *entry.approve_if):
                 yield rule.id, rule.rule.span

@@ -6,13 +6,13 @@ Source: PolicyLayer's documentation (policy.json, "Writing policies") and Policy
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mcpwatch.policy import fields
 from mcpwatch.policy.document import Condition, Limit, Mode, Rule, Span, Window
 from mcpwatch.policy.entries import MODES, read_condition
-from mcpwatch.policy.source import Broken, Node, Report
+from mcpwatch.policy.source import Broken, Node, Pointer, Report
 from mcpwatch.policy.windows import window_of, window_word
 
 SHORT_KEYS: Final = ("action", "reason", "rate_limit")
@@ -54,19 +54,19 @@ def owner_of(tool: str) -> str:
     return "_global" if tool == "*" else tool
 
 
-def read_short(report: Report, found: fields.Members, pointer: str, draft: Draft) -> None:
+def read_short(report: Report, found: fields.Members, pointer: Pointer, draft: Draft) -> None:
     """`action`, `reason` and `rate_limit` of a tool's entry."""
-    action = fields.choice(report, found.get("action"), f"{pointer}/action", ACTIONS)
-    reason = fields.text(report, found.get("reason"), f"{pointer}/reason")
+    action = fields.choice(report, found.get("action"), (pointer, "action"), ACTIONS)
+    reason = fields.text(report, found.get("reason"), (pointer, "reason"))
     rate = found.get("rate_limit")
     if "reason" in found and "action" not in found and rate is None:
-        report.error(found["reason"].key, f"{pointer}/reason", "a reason needs an action or a rate_limit beside it")
+        report.error(found["reason"].key, (pointer, "reason"), "a reason needs an action or a rate_limit beside it")
     if action is not None:
         span = _member_span(report, found["action"])
         _act(draft, action, Rule((), reason, span=span))
-    limit = None if rate is None else _rate_limit(report, rate, f"{pointer}/rate_limit", draft)
+    limit = None if rate is None else _rate_limit(report, rate, (pointer, "rate_limit"), draft)
     if limit is not None:
-        draft.limits.append(replace(limit, on_deny=reason if action in (None, "allow") else None))
+        draft.limits.append(limit._replace(on_deny=reason if action in (None, "allow") else None))
 
 
 def _act(draft: Draft, action: str, rule: Rule) -> None:
@@ -82,7 +82,7 @@ def _member_span(report: Report, node: Node) -> Span:
     return report.source.span(node.key, node.end)
 
 
-def _rate_limit(report: Report, node: Node, pointer: str, draft: Draft) -> Limit | None:
+def _rate_limit(report: Report, node: Node, pointer: Pointer, draft: Draft) -> Limit | None:
     read = _rate(report, node, pointer)
     if read is None:
         return None
@@ -90,7 +90,7 @@ def _rate_limit(report: Report, node: Node, pointer: str, draft: Draft) -> Limit
     return Limit(f"{draft.owner}._rate_{window_word(window)}", window, most, span=_member_span(report, node))
 
 
-def _rate(report: Report, node: Node, pointer: str) -> tuple[Window, int] | None:
+def _rate(report: Report, node: Node, pointer: Pointer) -> tuple[Window, int] | None:
     if isinstance(node.value, str):
         found = _RATE.fullmatch(node.value)
         window = window_of(found[2]) if found else None
@@ -100,15 +100,15 @@ def _rate(report: Report, node: Node, pointer: str) -> tuple[Window, int] | None
         what = 'a rate limit: "10/minute" or {"max": 10, "window": 60}'
         return fields.expected(report, node, pointer, what)
     found = fields.members(report, node, pointer, "a rate limit", ("max", "window"), ("max", "window")) or {}
-    most = fields.whole(report, found.get("max"), f"{pointer}/max")
-    window = fields.window(report, found.get("window"), f"{pointer}/window")
+    most = fields.whole(report, found.get("max"), (pointer, "max"))
+    window = fields.window(report, found.get("window"), (pointer, "window"))
     return None if most is None or window is None else (window, most)
 
 
-def read_catalogue(report: Report, node: Node, pointer: str, draft: Draft) -> None:
+def read_catalogue(report: Report, node: Node, pointer: Pointer, draft: Draft) -> None:
     """`rules` of a tool's entry: what the catalogue publishes and what Intercept reads."""
     for at, entry in enumerate(fields.items(report, node, pointer, "a list of rules")):
-        rule = f"{pointer}/{at}"
+        rule = (pointer, at)
         found = fields.members(report, entry, rule, "a rule: an object", RULES_KEYS)
         if found is not None:
             _CatalogueRule(report, entry, rule, found, draft).read()
@@ -117,25 +117,25 @@ def read_catalogue(report: Report, node: Node, pointer: str, draft: Draft) -> No
 class _CatalogueRule:
     """One entry of `rules`. It is several things at once; each part goes to the v1 list it amounts to."""
 
-    def __init__(self, report: Report, node: Node, pointer: str, found: fields.Members, draft: Draft) -> None:
+    def __init__(self, report: Report, node: Node, pointer: Pointer, found: fields.Members, draft: Draft) -> None:
         self._report = report
         self._node = node
         self._pointer = pointer
         self._found = found
         self._draft = draft
         get = found.get
-        self._action = fields.choice(report, get("action"), f"{pointer}/action", RULE_ACTIONS)
-        self._name = fields.name(report, get("name"), f"{pointer}/name", "a name")
-        self._mode: Mode = fields.choice(report, get("mode"), f"{pointer}/mode", MODES) or "enforce"
+        self._action = fields.choice(report, get("action"), (pointer, "action"), RULE_ACTIONS)
+        self._name = fields.name(report, get("name"), (pointer, "name"), "a name")
+        self._mode: Mode = fields.choice(report, get("mode"), (pointer, "mode"), MODES) or "enforce"
         self._on_deny = self._message()
-        self._timeout = fields.duration(report, get("approval_timeout"), f"{pointer}/approval_timeout")
+        self._timeout = fields.duration(report, get("approval_timeout"), (pointer, "approval_timeout"))
 
     def read(self) -> None:
         self._check_shape()
         conditions, states = self._conditions()
         if "rate_limit" in self._found:
             rate = self._found["rate_limit"]
-            self._limit("rate_limit", _rate_limit(self._report, rate, f"{self._pointer}/rate_limit", self._draft))
+            self._limit("rate_limit", _rate_limit(self._report, rate, (self._pointer, "rate_limit"), self._draft))
         self._state(states)
         span = self._report.source.span(self._node.start, self._node.end)
         rule = Rule(conditions, self._on_deny, self._name, self._mode, self._timeout, span)
@@ -152,18 +152,18 @@ class _CatalogueRule:
         if counter in self._draft.counted:
             self._fault(key, f'a second rule on the counter "{limit.counter}"')
         self._draft.counted.add(counter)
-        told = replace(limit, on_deny=self._on_deny, mode=self._mode, name=self._name)
+        told = limit._replace(on_deny=self._on_deny, mode=self._mode, name=self._name)
         self._draft.limits.append(told)
 
     def _message(self) -> str | None:
         on_deny, reason = self._found.get("on_deny"), self._found.get("reason")
         if on_deny is not None and reason is not None:
             self._fault("reason", "reason says the same as on_deny; keep one of them")
-        text = fields.text(self._report, on_deny, f"{self._pointer}/on_deny")
-        return text or fields.text(self._report, reason, f"{self._pointer}/reason")
+        text = fields.text(self._report, on_deny, (self._pointer, "on_deny"))
+        return text or fields.text(self._report, reason, (self._pointer, "reason"))
 
     def _fault(self, key: str, message: str) -> None:
-        self._report.error(self._found[key].key, f"{self._pointer}/{key}", message, len(key) + 2)
+        self._report.error(self._found[key].key, (self._pointer, key), message, len(key) + 2)
 
     def _check_shape(self) -> None:
         """What cannot stand together, and rules that would do nothing."""
@@ -188,38 +188,38 @@ class _CatalogueRule:
         conditions = self._found.get("conditions")
         return "rate_limit" in self._found or (conditions is not None and conditions.value != [])
 
-    def _conditions(self) -> tuple[tuple[Condition, ...], list[tuple[Node, str]]]:
+    def _conditions(self) -> tuple[tuple[Condition, ...], list[tuple[Node, Pointer]]]:
         """Conditions on arguments, and those on the rule's own counter."""
-        pointer = f"{self._pointer}/conditions"
+        pointer = (self._pointer, "conditions")
         arguments: list[Condition] = []
-        states: list[tuple[Node, str]] = []
+        states: list[tuple[Node, Pointer]] = []
         entries = fields.items(self._report, self._found.get("conditions"), pointer, "a list of conditions")
         for at, entry in enumerate(entries):
             if _is_state(entry):
-                states.append((entry, f"{pointer}/{at}"))
+                states.append((entry, (pointer, at)))
                 continue
-            condition = read_condition(self._report, entry, f"{pointer}/{at}")
+            condition = read_condition(self._report, entry, (pointer, at))
             if condition is not None:
                 arguments.append(condition)
         return tuple(arguments), states
 
-    def _state(self, conditions: list[tuple[Node, str]]) -> None:
+    def _state(self, conditions: list[tuple[Node, Pointer]]) -> None:
         """A state block with its condition is a limit on the counter TOOL.COUNTER."""
         for node, pointer in conditions[1:] if "state" in self._found else conditions:
             message = "a condition on a counter needs a state block of its own in the same rule"
             self._report.error(node.start, pointer, message, node.end - node.start)
         if "state" not in self._found:
             return
-        pointer = f"{self._pointer}/state"
+        pointer = (self._pointer, "state")
         what = "a state block: an object with counter and window"
         needed = ("counter", "window")
         found = fields.members(self._report, self._found["state"], pointer, what, STATE_KEYS, needed)
         if found is None:
             return
-        counter = fields.name(self._report, found.get("counter"), f"{pointer}/counter", "a counter's name")
-        window = fields.window(self._report, found.get("window"), f"{pointer}/window")
-        increment = fields.amount(self._report, found.get("increment"), f"{pointer}/increment")
-        source = fields.path(self._report, found.get("increment_from"), f"{pointer}/increment_from")
+        counter = fields.name(self._report, found.get("counter"), (pointer, "counter"), "a counter's name")
+        window = fields.window(self._report, found.get("window"), (pointer, "window"))
+        increment = fields.amount(self._report, found.get("increment"), (pointer, "increment"))
+        source = fields.path(self._report, found.get("increment_from"), (pointer, "increment_from"))
         if not conditions:
             message = "a state block needs a condition on its counter, lt or lte, in the same rule"
             self._report.error(self._found["state"].key, pointer, message)
@@ -235,7 +235,7 @@ class _CatalogueRule:
             )
             self._limit("state", limit)
 
-    def _most(self, node: Node, pointer: str, counter: str) -> int | None:
+    def _most(self, node: Node, pointer: Pointer, counter: str) -> int | None:
         """The limit that a condition on a counter sets: `lte 10` is 10, `lt 10` is 9."""
         what = "a condition"
         keys = STATE_CONDITION_KEYS
@@ -243,10 +243,10 @@ class _CatalogueRule:
         own = f"state.{self._draft.owner}.{counter}"
         path = found.get("path")
         if path is not None and path.value != own:
-            fields.expected(self._report, path, f"{pointer}/path", f'the counter of this rule, "{own}"')
-        op = fields.choice(self._report, found.get("op"), f"{pointer}/op", ("lt", "lte"))
+            fields.expected(self._report, path, (pointer, "path"), f'the counter of this rule, "{own}"')
+        op = fields.choice(self._report, found.get("op"), (pointer, "op"), ("lt", "lte"))
         value = found.get("value")
-        most = fields.whole(self._report, value, f"{pointer}/value", 1 if op == "lt" else 0)
+        most = fields.whole(self._report, value, (pointer, "value"), 1 if op == "lt" else 0)
         return most - 1 if most is not None and op == "lt" else most
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from mcpwatch.policy.values import Json, Problem
 
@@ -15,8 +15,7 @@ Algorithm = Literal["fixed", "sliding"]
 Validate = Literal["off", "schema"]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where something stands in the text; lines and columns count from 1, the end is exclusive."""
 
     line: int = 1
@@ -25,8 +24,7 @@ class Span:
     end_column: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """`path` without its leading `args`, one entry a key; `path_text` as written (`args.labels["a.b"]`)."""
 
     path: tuple[str, ...]
@@ -36,8 +34,7 @@ class Condition:
     span: Span = Span()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Conditions are ANDed. `timeout_ms` is for approve_if only."""
 
     conditions: tuple[Condition, ...]
@@ -53,16 +50,14 @@ class Rule:
         return not self.conditions and self.mode == "enforce"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """`text` as messages name it (`minute`, `90s`), `ms` its length."""
 
     text: str
     ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """`scope`: `grant`, `session`, `client`, `global` or `args.PATH`; `scope_path` the path of the last kind.
 
     `name` is what the rules form called it; v1 has no place for it.
@@ -82,8 +77,7 @@ class Limit:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolEntry:
+class ToolEntry(NamedTuple):
     """The rules of one key of `tools` (a name, or a pattern with `*`), or of `all_tools` (name "")."""
 
     name: str = ""
@@ -107,6 +101,9 @@ class NameRule:
     deny: tuple[str, ...] = ()
 
 
+NO_RULES: Final = ToolEntry()
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyDocument:
     """A whole policy. `digest` is the sha-256 (hex) of the exact bytes; `warnings` what the reader remarked.
@@ -117,7 +114,7 @@ class PolicyDocument:
 
     default: Literal["allow", "deny"]
     tools: Mapping[str, ToolEntry] = field(default_factory=lambda: MappingProxyType({}))
-    all_tools: ToolEntry = ToolEntry()
+    all_tools: ToolEntry = NO_RULES
     hide: tuple[str, ...] = ()
     mode: Mode = "enforce"
     resources: NameRule | None = None

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Final
 
 from mcpwatch.policy.amounts import exact
-from mcpwatch.policy.compiled import CompiledLimit, CompiledNames, CompiledPolicy
+from mcpwatch.policy.compiled import CompiledLimit, CompiledPolicy
 from mcpwatch.policy.counters import Counters
 from mcpwatch.policy.decide import Case, SchemaCheck, Uses, decide, limits, ruled, state_of
 from mcpwatch.policy.demands import Pending, SharedCounters
@@ -141,8 +141,7 @@ class Engine:
         policy = self._policy
         if policy is None:
             return _deny(NO_POLICY, "no policy is in force", message, "")
-        names: CompiledNames = policy.resources if rule == "/resources" else policy.prompts
-        if names.permits(name):
+        if policy.resources.permits_uri(name) if rule == "/resources" else policy.prompts.permits(name):
             return Decision("allow", "", "", "", policy.digest)
         if policy.observing:
             return Decision("allow", "", f"observed only: {rule}", "", policy.digest, would_deny=rule)

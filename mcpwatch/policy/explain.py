@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mcpwatch.policy.compiled import CompiledPolicy
+from mcpwatch.policy.document import Span
 from mcpwatch.policy.engine import Engine
 from mcpwatch.policy.instants import instant_text
+from mcpwatch.policy.messages import DEFAULT_DENY, HIDDEN
 from mcpwatch.policy.values import CounterState, Decision, Step, ToolCall
 
 SHOWN_DIGITS = 12
@@ -27,7 +30,7 @@ def explain_json(engine: Engine, call: ToolCall, now_ms: int, *, approved: bool 
         "message": decision.message,
         "policy": decision.policy[:SHOWN_DIGITS],
         "counters": [_counter(state, before) for state, before in _counters(engine, decision, call, now_ms)],
-        "steps": [_step(step, engine) for step in decision.steps],
+        "steps": [_step(step, engine.policy, call.tool) for step in decision.steps],
         "would_deny": decision.would_deny,
         "retry_after_s": decision.retry_after_s,
     }
@@ -55,8 +58,8 @@ def _counter(state: CounterState, before: int | float) -> dict[str, Any]:
     }
 
 
-def _step(step: Step, engine: Engine) -> dict[str, Any]:
-    span = engine.policy.span(step.rule) if engine.policy is not None and step.rule.startswith("/") else None
+def _step(step: Step, policy: CompiledPolicy | None, tool: str) -> dict[str, Any]:
+    span = None if policy is None else _span(step.rule, policy, tool)
     return {
         "step": step.step,
         "rule": step.rule,
@@ -64,3 +67,9 @@ def _step(step: Step, engine: Engine) -> dict[str, Any]:
         "detail": step.detail,
         "line": None if span is None else span.line,
     }
+
+
+def _span(rule: str, policy: CompiledPolicy, tool: str) -> Span | None:
+    if rule == HIDDEN:
+        return policy.hidden_at(tool)
+    return policy.document.places.get("/default") if rule == DEFAULT_DENY else policy.span(rule)

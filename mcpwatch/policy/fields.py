@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TypeVar
+from itertools import filterfalse
+from typing import TypeVar, cast
 
 from mcpwatch.policy.document import Window
 from mcpwatch.policy.paths import parse_path
-from mcpwatch.policy.source import Broken, Node, Report, pointer_token
+from mcpwatch.policy.source import Broken, Node, Pointer, Report
 from mcpwatch.policy.values import Json
 from mcpwatch.policy.windows import duration_ms, window_of
 
@@ -48,7 +49,7 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
-def expected(report: Report, node: Node, pointer: str, what: str, meant: Sequence[str] = ()) -> None:
+def expected(report: Report, node: Node, pointer: Pointer, what: str, meant: Sequence[str] = ()) -> None:
     """Reports another value than the one that was expected; `meant` are words that it may be a slip of."""
     if isinstance(node.value, str) and not report.full:
         close = nearest(node.value, meant)
@@ -59,29 +60,29 @@ def expected(report: Report, node: Node, pointer: str, what: str, meant: Sequenc
 
 
 def members(
-    report: Report, node: Node, pointer: str, what: str, known: Sequence[str], needed: Sequence[str] = ()
+    report: Report, node: Node, pointer: Pointer, what: str, known: Sequence[str], needed: Sequence[str] = ()
 ) -> Members | None:
     """The known members of an object, which should have no other ones and all of the needed ones."""
     value = node.value
     if not isinstance(value, dict):
         return expected(report, node, pointer, what)
-    unknown = [key for key in value if key not in known]
-    for key in () if report.full else unknown:
+    unknown = list(filterfalse(known.__contains__, value))
+    for key in unknown if unknown and not report.full else ():
         _unknown_key(report, value[key].key, pointer, key, known)
     for key in needed:
         if key not in value:
-            report.error(node.start, f"{pointer}/{key}", f'"{key}" is missing here; it is needed')
+            report.error(node.start, (pointer, key), f'"{key}" is missing here; it is needed')
     return {key: value[key] for key in value if key in known} if unknown else value
 
 
-def _unknown_key(report: Report, at: int, pointer: str, key: str, known: Sequence[str]) -> None:
+def _unknown_key(report: Report, at: int, pointer: Pointer, key: str, known: Sequence[str]) -> None:
     close = None if report.full else nearest(key, known)
     hint = f'did you mean "{close}"?' if close else f"known here: {', '.join(known)}"
     message = f'unknown key "{cut(key)}"; {hint}'
-    report.error(at, f"{pointer}/{pointer_token(key)}", message, len(key) + 2)
+    report.error(at, (pointer, key), message, len(key) + 2)
 
 
-def items(report: Report, node: Node | None, pointer: str, what: str) -> list[Node]:
+def items(report: Report, node: Node | None, pointer: Pointer, what: str) -> list[Node]:
     """The entries of a list; [] when there is none or when it is something else."""
     if node is None:
         return []
@@ -91,13 +92,13 @@ def items(report: Report, node: Node | None, pointer: str, what: str) -> list[No
     return []
 
 
-def text(report: Report, node: Node | None, pointer: str, what: str = "a text") -> str | None:
+def text(report: Report, node: Node | None, pointer: Pointer, what: str = "a text") -> str | None:
     if node is None:
         return None
     return node.value if isinstance(node.value, str) else expected(report, node, pointer, what)
 
 
-def name(report: Report, node: Node | None, pointer: str, what: str) -> str | None:
+def name(report: Report, node: Node | None, pointer: Pointer, what: str) -> str | None:
     """A text that is not blank."""
     found = text(report, node, pointer, what)
     if found is not None and node is not None and not found.strip():
@@ -105,17 +106,16 @@ def name(report: Report, node: Node | None, pointer: str, what: str) -> str | No
     return found
 
 
-def choice(report: Report, node: Node | None, pointer: str, choices: Sequence[Choice]) -> Choice | None:
+def choice(report: Report, node: Node | None, pointer: Pointer, choices: Sequence[Choice]) -> Choice | None:
     if node is None:
         return None
-    for option in choices:
-        if node.value == option:
-            return option
+    if node.value in choices:
+        return cast(Choice, node.value)
     listed = " or ".join([", ".join(f'"{option}"' for option in choices[:-1]), f'"{choices[-1]}"'])
     return expected(report, node, pointer, listed, choices)
 
 
-def whole(report: Report, node: Node | None, pointer: str, least: int = 0) -> int | None:
+def whole(report: Report, node: Node | None, pointer: Pointer, least: int = 0) -> int | None:
     """A whole number, written as one: 10, not 10.0, "10" or true."""
     if node is None:
         return None
@@ -125,7 +125,7 @@ def whole(report: Report, node: Node | None, pointer: str, least: int = 0) -> in
     return expected(report, node, pointer, f"a whole number, {least} or more")
 
 
-def amount(report: Report, node: Node | None, pointer: str) -> int | float | None:
+def amount(report: Report, node: Node | None, pointer: Pointer) -> int | float | None:
     """A finite number, 0 or more."""
     if node is None:
         return None
@@ -135,7 +135,7 @@ def amount(report: Report, node: Node | None, pointer: str) -> int | float | Non
     return expected(report, node, pointer, "a number, 0 or more")
 
 
-def window(report: Report, node: Node | None, pointer: str) -> Window | None:
+def window(report: Report, node: Node | None, pointer: Pointer) -> Window | None:
     if node is None:
         return None
     value = node.value
@@ -146,7 +146,7 @@ def window(report: Report, node: Node | None, pointer: str) -> Window | None:
     return expected(report, node, pointer, what, ("minute", "hour", "day"))
 
 
-def duration(report: Report, node: Node | None, pointer: str) -> int | None:
+def duration(report: Report, node: Node | None, pointer: Pointer) -> int | None:
     """A length of time like `45s`, in milliseconds."""
     if node is None:
         return None
@@ -156,7 +156,7 @@ def duration(report: Report, node: Node | None, pointer: str) -> int | None:
     return expected(report, node, pointer, 'a time like "45s", "10m", "2h" or "1d"')
 
 
-def path(report: Report, node: Node | None, pointer: str) -> tuple[str, ...] | None:
+def path(report: Report, node: Node | None, pointer: Pointer) -> tuple[str, ...] | None:
     if node is None:
         return None
     if not isinstance(node.value, str):

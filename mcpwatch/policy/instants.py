@@ -10,7 +10,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def instant_ms(text: str) -> int:
     """An RFC 3339 time as ms since 1970. Raises ValueError on a text that is none, or has no zone."""
-    instant = datetime.fromisoformat(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]} is no time like 2026-11-22T10:30:00Z") from None
     if instant.tzinfo is None:
         raise ValueError(f"{text}: a time needs its zone, as in 2026-11-22T10:30:00Z")
     since = instant - EPOCH

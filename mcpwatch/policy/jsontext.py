@@ -70,19 +70,25 @@ class _Json:
             else:
                 groups = found.groups()
                 key, string, opening, closing, literal, comma = groups
-                if key is not None and want == "member":
-                    build.key(key, at)
-                elif key is not None or (closing is None and want != "value"):
+                if want != "member" if key is not None else want != "value" and closing is None:
                     raise self._misplaced(found, at, want)
                 if string is not None:
-                    build.add(string, found.start(_STRING_AT) - 1, found.end(_STRING_AT) + 1)
+                    start, end = found.span(_STRING_AT)
+                    if key is None:
+                        build.add(string, start - 1, end + 1)
+                    else:
+                        build.member(key, at, string, start - 1, end + 1)
                 elif opening is not None and not comma:
+                    if key is not None:
+                        build.key(key, at)
                     build.open(opening, found.start(_OPENING_AT))
                     want, at, opened = ("member" if opening == "{" else "value"), found.end(), True
                     continue
                 elif literal is not None:
                     value = _LITERALS[literal] if literal in _LITERALS else int(literal)
-                    build.add(value, found.start(_LITERAL_AT), found.end(_LITERAL_AT))
+                    if key is not None:
+                        build.key(key, at)
+                    build.add(value, *found.span(_LITERAL_AT))
                 elif key is None and closing == build.closer and (opened or want == "end"):
                     build.close(at + 1)
                 else:
@@ -168,7 +174,7 @@ class _Json:
         if not follows:
             return self._report.fatal(at, "a text without its closing quote")
         if follows == "\\":
-            return self._report.fatal(end, f"unknown escape {self._text[end : end + 2]!a} in a text")
+            return self._report.fatal(end, f"unknown escape {self._text[end : end + 2]} in a text")
         return self._report.fatal(end, "a text must end on its line; write a line feed as \\n")
 
     def _unexpected(self, at: int, want: _Want) -> Exception:

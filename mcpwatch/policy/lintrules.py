@@ -11,6 +11,7 @@ from mcpwatch.policy.fields import nearest
 from mcpwatch.policy.values import Json, Problem
 
 Schema = Mapping[str, Any]
+_ORDER = ("lt", "lte", "gt", "gte")
 _LISTS = ("require", "deny_if", "approve_if")
 
 
@@ -23,6 +24,7 @@ def remarks(entry: ToolEntry, all_tools: ToolEntry, pointer: str, schema: Schema
             yield from _conditions(rule, place, schema)
             yield from _shadow(key, rules, at, place)
     yield from _absent(entry, all_tools, pointer, schema)
+    yield from _texts_for_numbers(entry, all_tools, pointer)
     yield from _behind_denial(entry, all_tools, pointer)
     yield from _limits(entry.limits, pointer)
 
@@ -117,6 +119,32 @@ def _denied_when_absent(rule: Rule) -> Iterator[tuple[str, ...]]:
         (condition,) = rule.conditions
         if condition.op == "exists" and condition.value is False:
             yield condition.path
+
+
+# numbers written as texts
+
+
+def _texts_for_numbers(entry: ToolEntry, all_tools: ToolEntry, pointer: str) -> Iterator[Problem]:
+    """approve_if compares numbers only, and upstream servers take "500" for 500: such a call is not held."""
+    if "schema" in (entry.validate, all_tools.validate):
+        return
+    certain = {path for rule in (*entry.require, *all_tools.require) for path in _numbers(rule)}
+    certain |= {path for rule in (*entry.deny_if, *all_tools.deny_if) for path in _numbers(rule, alone=True)}
+    for at, rule in enumerate(entry.approve_if):
+        for condition in rule.conditions:
+            if condition.op in _ORDER and condition.path not in certain:
+                message = (
+                    f'a call with {condition.path_text} as a text, like "500", is not held by this rule; '
+                    'a require rule that compares it with a number ("op": "gte", "value": 0) refuses texts'
+                )
+                yield _warning(rule.span, f"{pointer}/approve_if/{at}", message)
+                break
+
+
+def _numbers(rule: Rule, *, alone: bool = False) -> Iterator[tuple[str, ...]]:
+    """Arguments that are numbers in every call that gets past the rule: a text fails in require, denies in deny_if."""
+    if rule.mode == "enforce" and (len(rule.conditions) == 1 or not alone):
+        yield from (condition.path for condition in rule.conditions if condition.op in _ORDER)
 
 
 # rules that never decide

@@ -6,9 +6,10 @@ import unicodedata
 from collections.abc import Callable
 
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
-    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+    chr(code) for code in (0x2065, *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000))
 }
-"""Characters that draw nothing though Unicode does not call them format characters (fillers, variation selectors)."""
+"""Characters that draw nothing though Unicode does not call them format characters: fillers, variation selectors,
+places kept for later. Source: Unicode, DerivedCoreProperties.txt, Default_Ignorable_Code_Point."""
 _TURKISH = str.maketrans("\u0130\u0131", "ii")
 """The i with a dot as capital and the i without one: Java's equalsIgnoreCase takes both for an i, casefold neither."""
 _UNSEEN_ASCII = dict.fromkeys((*range(0x21), 0x7F))

@@ -45,7 +45,6 @@ class SeenTool:
 
     calls: int = 0
     approved: int = 0
-    held: int = 0
     grants: set[str] = field(default_factory=set[str])
     by_minute: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
     arguments: dict[str, SeenArgument] = field(default_factory=dict[str, SeenArgument])
@@ -91,17 +90,10 @@ class Observed:
 def observe(records: Iterable[Mapping[str, Any]]) -> Observed:
     """Read audit records (JSON of the contract), oldest first."""
     tools: dict[str, SeenTool] = {}
-    held: Counter[str] = Counter()
     times: list[str] = []
     for record in records:
-        if record["method"] != "tools/call":
-            continue
-        if record["decision"] == "hold":
-            held[record["tool"]] += 1
-        elif record["decision"] == "allow":
+        if record["method"] == "tools/call" and record["decision"] == "allow":
             tools.setdefault(record["tool"], SeenTool()).add(record)
             times = [times[0] if times else record["at"], record["at"]]
-    for name, seen in tools.items():
-        seen.held = held[name]
     first, last = (times[0], times[-1]) if times else ("", "")
     return Observed(tools, sum(seen.calls for seen in tools.values()), first, last)

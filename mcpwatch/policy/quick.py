@@ -1,7 +1,8 @@
-"""Constructors of the values that every call makes, at half the price.
+"""Constructors of the values that every call makes, at a quarter of the price.
 
 A frozen dataclass sets each field through `object.__setattr__`; together that costs more than evaluating the rules.
-These set the same fields through their slots; the values are the same in every respect.
+These fill an object of a plain class with the same slots and then make it one of the frozen class; the values are the
+same in every respect.
 """
 
 from __future__ import annotations
@@ -10,25 +11,24 @@ from typing import Any, Final, cast
 
 from mcpwatch.policy.values import Charge, CounterKey, CounterState, Decision, Step
 
-_new: Final = object.__new__
+
+def writable(cls: type) -> Any:
+    """A class with the slots of `cls` and nothing else. Its objects may become objects of `cls`."""
+    return type("_" + cls.__name__, (), {"__slots__": cast(Any, cls).__slots__})
 
 
-def _setters(cls: type) -> list[Any]:
-    return [cls.__dict__[name].__set__ for name in cast(Any, cls).__slots__]
-
-
-_key, _amount, _at_ms = _setters(Charge)
+_Charge: Final = writable(Charge)
+_CounterState: Final = writable(CounterState)
+_Decision: Final = writable(Decision)
 
 
 def charge(key: CounterKey, amount: int | float, at_ms: int) -> Charge:
-    made = _new(Charge)
-    _key(made, key)
-    _amount(made, amount)
-    _at_ms(made, at_ms)
+    made = _Charge()
+    made.key = key
+    made.amount = amount
+    made.at_ms = at_ms
+    made.__class__ = Charge
     return made
-
-
-_name, _scope, _value, _used, _max, _window, _window_ms, _resets_at_ms, _rule = _setters(CounterState)
 
 
 def counter_state(
@@ -42,32 +42,18 @@ def counter_state(
     resets_at_ms: int,
     rule: str,
 ) -> CounterState:
-    made = _new(CounterState)
-    _name(made, name)
-    _scope(made, scope)
-    _value(made, value)
-    _used(made, used)
-    _max(made, most)
-    _window(made, window)
-    _window_ms(made, window_ms)
-    _resets_at_ms(made, resets_at_ms)
-    _rule(made, rule)
+    made = _CounterState()
+    made.name = name
+    made.scope = scope
+    made.value = value
+    made.used = used
+    made.max = most
+    made.window = window
+    made.window_ms = window_ms
+    made.resets_at_ms = resets_at_ms
+    made.rule = rule
+    made.__class__ = CounterState
     return made
-
-
-(
-    _verdict,
-    _decided_by,
-    _reason,
-    _message,
-    _policy,
-    _charges,
-    _counters,
-    _steps,
-    _would_deny,
-    _retry_after_s,
-    _hold_timeout_ms,
-) = _setters(Decision)
 
 
 def allowed(
@@ -79,16 +65,17 @@ def allowed(
     would_deny: str,
 ) -> Decision:
     """The decision that lets a call pass."""
-    made = _new(Decision)
-    _verdict(made, "allow")
-    _decided_by(made, "")
-    _reason(made, reason)
-    _message(made, "")
-    _policy(made, policy)
-    _charges(made, charges)
-    _counters(made, counters)
-    _steps(made, steps)
-    _would_deny(made, would_deny)
-    _retry_after_s(made, None)
-    _hold_timeout_ms(made, None)
+    made = _Decision()
+    made.verdict = "allow"
+    made.rule = ""
+    made.reason = reason
+    made.message = ""
+    made.policy = policy
+    made.charges = charges
+    made.counters = counters
+    made.steps = steps
+    made.would_deny = would_deny
+    made.retry_after_s = None
+    made.hold_timeout_ms = None
+    made.__class__ = Decision
     return made

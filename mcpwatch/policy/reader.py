@@ -15,7 +15,7 @@ from mcpwatch.policy.dialects import SHORT_KEYS, Draft, owner_of, read_catalogue
 from mcpwatch.policy.document import NameRule, PolicyDocument, Span, ToolEntry
 from mcpwatch.policy.entries import APPROVE_KEYS, MODES, RULE_KEYS, read_limits, read_rules
 from mcpwatch.policy.jsontext import read_json
-from mcpwatch.policy.source import Node, Report, Source, pointer_token
+from mcpwatch.policy.source import TOP, Node, Pointer, Report, Source
 from mcpwatch.policy.values import PolicyError, Problem
 from mcpwatch.policy.yamltext import read_yaml
 
@@ -79,7 +79,7 @@ def _collector_paused() -> Generator[None]:
 
 def _decode(text: bytes) -> str:
     if len(text) > MAX_BYTES:
-        raise _at_start(f"the file has {len(text):,} bytes; a policy has at most {MAX_BYTES:,}")
+        raise _at_start(f"the file has more than {MAX_BYTES:,} bytes, the most that a policy may have")
     if text.startswith(b"\xef\xbb\xbf"):
         raise _at_start("the file begins with a byte order mark; save it as UTF-8 without one")
     try:
@@ -112,23 +112,23 @@ class _Reader:
 
     def read(self, root: Node) -> PolicyDocument:
         what = "a policy: an object with version, default and tools"
-        found = fields.members(self._report, root, "", what, TOP_KEYS, ("version",))
+        found = fields.members(self._report, root, TOP, what, TOP_KEYS, ("version",))
         if found is None:
             return PolicyDocument("deny")
         self._version(found.get("version"))
         tools, all_tools = self._tools(found.get("tools"), self._all_tools(found.get("all_tools")))
         approvals = self._approvals(found.get("approvals"))
-        fields.text(self._report, found.get("$schema"), "/$schema")
+        fields.text(self._report, found.get("$schema"), (TOP, "$schema"))
         return PolicyDocument(
             default=self._default(found.get("default"), root),
             tools=tools,
             all_tools=all_tools,
-            hide=tuple(dict.fromkeys((*self._names(found.get("hide"), "/hide"), *self._hidden))),
-            mode=fields.choice(self._report, found.get("mode"), "/mode", MODES) or "enforce",
-            resources=self._name_rule(found.get("resources"), "/resources"),
-            prompts=self._name_rule(found.get("prompts"), "/prompts"),
+            hide=tuple(dict.fromkeys((*self._names(found.get("hide"), (TOP, "hide")), *self._hidden))),
+            mode=fields.choice(self._report, found.get("mode"), (TOP, "mode"), MODES) or "enforce",
+            resources=self._name_rule(found.get("resources"), (TOP, "resources")),
+            prompts=self._name_rule(found.get("prompts"), (TOP, "prompts")),
             redact=self._redact(found.get("redact")),
-            description=fields.text(self._report, found.get("description"), "/description") or "",
+            description=fields.text(self._report, found.get("description"), (TOP, "description")) or "",
             dialect=self._dialect(),
             approval_timeout_ms=approvals.get("timeout", DEFAULT_TIMEOUT_MS),
             approval_remember_ms=approvals.get("remember", DEFAULT_REMEMBER_MS),
@@ -144,30 +144,30 @@ class _Reader:
 
     def _version(self, node: Node | None) -> None:
         if node is not None and node.value != "1":
-            fields.expected(self._report, node, "/version", 'the text "1"')
+            fields.expected(self._report, node, (TOP, "version"), 'the text "1"')
 
     def _default(self, node: Node | None, root: Node) -> Literal["allow", "deny"]:
         if node is not None:
-            return fields.choice(self._report, node, "/default", DEFAULTS) or "deny"
+            return fields.choice(self._report, node, (TOP, "default"), DEFAULTS) or "deny"
         message = '"default" is missing here; "allow" or "deny" is needed: what becomes of tools not listed'
         if not self._dialects["rules"]:
-            self._report.error(root.start, "/default", message)
+            self._report.error(root.start, (TOP, "default"), message)
             return "deny"
         message = '"default" is missing; this form takes it for "allow": tools not listed are allowed'
-        self._report.warn(root.start, "/default", message)
+        self._report.warn(root.start, (TOP, "default"), message)
         return "allow"
 
-    def _names(self, node: Node | None, pointer: str) -> list[str]:
+    def _names(self, node: Node | None, pointer: Pointer) -> list[str]:
         names: list[str] = []
         for at, entry in enumerate(fields.items(self._report, node, pointer, "a list of names")):
-            found = fields.name(self._report, entry, f"{pointer}/{at}", "a name")
+            found = fields.name(self._report, entry, (pointer, at), "a name")
             if found in names:
-                fields.expected(self._report, entry, f"{pointer}/{at}", "each name once")
+                fields.expected(self._report, entry, (pointer, at), "each name once")
             elif found is not None:
                 names.append(found)
         return names
 
-    def _name_rule(self, node: Node | None, pointer: str) -> NameRule | None:
+    def _name_rule(self, node: Node | None, pointer: Pointer) -> NameRule | None:
         if node is None:
             return None
         if not isinstance(node.value, dict):
@@ -175,12 +175,12 @@ class _Reader:
             return self._plain_name_rule(node, pointer, what)
         keys = ("default", "allow", "deny")
         found = fields.members(self._report, node, pointer, "an object", keys, ("default",)) or {}
-        default = fields.choice(self._report, found.get("default"), f"{pointer}/default", DEFAULTS)
-        allow = self._names(found.get("allow"), f"{pointer}/allow")
-        deny = self._names(found.get("deny"), f"{pointer}/deny")
+        default = fields.choice(self._report, found.get("default"), (pointer, "default"), DEFAULTS)
+        allow = self._names(found.get("allow"), (pointer, "allow"))
+        deny = self._names(found.get("deny"), (pointer, "deny"))
         return NameRule(default or "deny", tuple(allow), tuple(deny))
 
-    def _plain_name_rule(self, node: Node, pointer: str, what: str) -> NameRule | None:
+    def _plain_name_rule(self, node: Node, pointer: Pointer, what: str) -> NameRule | None:
         for option in DEFAULTS:
             if node.value == option:
                 return NameRule(option)
@@ -190,31 +190,31 @@ class _Reader:
         if node is None:
             return {}
         what = "an object with timeout and remember"
-        found = fields.members(self._report, node, "/approvals", what, ("timeout", "remember")) or {}
+        found = fields.members(self._report, node, (TOP, "approvals"), what, ("timeout", "remember")) or {}
         read: dict[str, int] = {}
         for key in ("timeout", "remember"):
-            length = fields.duration(self._report, found.get(key), f"/approvals/{key}")
+            length = fields.duration(self._report, found.get(key), ((TOP, "approvals"), key))
             if length is not None:
                 read[key] = length
         return read
 
     def _redact(self, node: Node | None) -> tuple[str, ...]:
-        entries = fields.items(self._report, node, "/redact", "a list of paths")
+        entries = fields.items(self._report, node, (TOP, "redact"), "a list of paths")
         for at, entry in enumerate(entries):
-            fields.path(self._report, entry, f"/redact/{at}")
+            fields.path(self._report, entry, ((TOP, "redact"), at))
         return tuple(entry.value for entry in entries if isinstance(entry.value, str))
 
     def _all_tools(self, node: Node | None) -> ToolEntry:
         if node is None:
             return ToolEntry()
-        found = fields.members(self._report, node, "/all_tools", "an object with lists of rules", ALL_KEYS)
-        return self._entry("", found or {}, "/all_tools", Draft("_global"), node)
+        found = fields.members(self._report, node, (TOP, "all_tools"), "an object with lists of rules", ALL_KEYS)
+        return self._entry("", found or {}, (TOP, "all_tools"), Draft("_global"), node)
 
     def _tools(self, node: Node | None, all_tools: ToolEntry) -> tuple[Mapping[str, ToolEntry], ToolEntry]:
         if node is None:
             return MappingProxyType({}), all_tools
         if not isinstance(node.value, dict):
-            fields.expected(self._report, node, "/tools", "an object: tool names, each with its entry")
+            fields.expected(self._report, node, (TOP, "tools"), "an object: tool names, each with its entry")
             return MappingProxyType({}), all_tools
         tools: dict[str, ToolEntry] = {}
         for tool, entry_node in node.value.items():
@@ -226,7 +226,7 @@ class _Reader:
         return MappingProxyType(tools), all_tools
 
     def _tool(self, tool: str, node: Node) -> ToolEntry | None:
-        pointer = f"/tools/{pointer_token(tool)}"
+        pointer = ((TOP, "tools"), tool)
         if not tool.strip():
             self._report.error(node.key, pointer, "a tool's name must not be blank", len(tool) + 2)
         what = "an object with the rules of this tool; {} allows it"
@@ -245,32 +245,32 @@ class _Reader:
             self._hidden.append(tool)
         return entry
 
-    def _no_extras(self, found: fields.Members, pointer: str) -> None:
+    def _no_extras(self, found: fields.Members, pointer: Pointer) -> None:
         for key in EXTRA_KEYS:
             if key in found:
                 message = f'"*" of this form stands for all_tools, which has no {key}'
-                self._report.error(found[key].key, f"{pointer}/{key}", message, len(key) + 2)
+                self._report.error(found[key].key, (pointer, key), message, len(key) + 2)
 
-    def _entry(self, tool: str, found: fields.Members, pointer: str, draft: Draft, node: Node) -> ToolEntry:
+    def _entry(self, tool: str, found: fields.Members, pointer: Pointer, draft: Draft, node: Node) -> ToolEntry:
         report, get = self._report, found.get
-        draft.require.extend(read_rules(report, get("require"), f"{pointer}/require", RULE_KEYS))
-        draft.deny_if.extend(read_rules(report, get("deny_if"), f"{pointer}/deny_if", RULE_KEYS))
-        draft.approve_if.extend(read_rules(report, get("approve_if"), f"{pointer}/approve_if", APPROVE_KEYS))
-        draft.limits.extend(read_limits(report, get("limits"), f"{pointer}/limits"))
+        draft.require.extend(read_rules(report, get("require"), (pointer, "require"), RULE_KEYS))
+        draft.deny_if.extend(read_rules(report, get("deny_if"), (pointer, "deny_if"), RULE_KEYS))
+        draft.approve_if.extend(read_rules(report, get("approve_if"), (pointer, "approve_if"), APPROVE_KEYS))
+        draft.limits.extend(read_limits(report, get("limits"), (pointer, "limits")))
         if not SHORT.isdisjoint(found):
             read_short(report, found, pointer, draft)
         if "rules" in found:
-            read_catalogue(report, found["rules"], f"{pointer}/rules", draft)
+            read_catalogue(report, found["rules"], (pointer, "rules"), draft)
         return ToolEntry(
             tool,
             tuple(draft.require),
             tuple(draft.deny_if),
             tuple(draft.approve_if),
             tuple(draft.limits),
-            fields.choice(report, get("validate"), f"{pointer}/validate", VALIDATE) or "off",
-            fields.choice(report, get("mode"), f"{pointer}/mode", MODES) or "enforce",
-            fields.choice(report, get("category"), f"{pointer}/category", CATEGORIES),
-            fields.choice(report, get("risk"), f"{pointer}/risk", RISKS),
+            fields.choice(report, get("validate"), (pointer, "validate"), VALIDATE) or "off",
+            fields.choice(report, get("mode"), (pointer, "mode"), MODES) or "enforce",
+            fields.choice(report, get("category"), (pointer, "category"), CATEGORIES),
+            fields.choice(report, get("risk"), (pointer, "risk"), RISKS),
             report.source.span(node.key, node.end),
         )
 
@@ -286,13 +286,12 @@ class _Reader:
         count = f"{len(nodes)} entries" if len(nodes) > 1 else "an entry"
         name = {"rules": "rules form", "short": "short form"}[form]
         message = f"{count} in the {name}, read as the v1 lists they amount to (policy convert writes those)"
-        self._report.warn(nodes[0].key, "/tools", message)
+        self._report.warn(nodes[0].key, (TOP, "tools"), message)
 
 
 def _joined(first: ToolEntry, second: ToolEntry) -> ToolEntry:
     """all_tools with what the entry `*` adds to it."""
-    return replace(
-        first,
+    return first._replace(
         require=first.require + second.require,
         deny_if=first.deny_if + second.deny_if,
         approve_if=first.approve_if + second.approve_if,

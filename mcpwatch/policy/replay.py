@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from mcpwatch.policy.amounts import exact
 from mcpwatch.policy.compiled import CompiledPolicy
@@ -22,6 +22,8 @@ from mcpwatch.policy.veil import UnknownArgument, Veiled, has_redacted
 
 Kind = Literal["flip", "observed", "unknown"]
 
+SCHEMA: Final = "the tool's schema"
+"""Stands where a path stands for a call that only the schema of its tool could decide."""
 EXAMPLES: Final = 5
 """How many recorded calls are named under each finding."""
 
@@ -33,7 +35,7 @@ class Finding:
     """Recorded calls of one tool that the draft decides otherwise, by one rule.
 
     `kind` `flip`: the decision changes. `observed`: the call would pass, but an observing rule would have denied it.
-    `unknown`: `rule` is the path of the redacted argument that the draft looks at; `after` is "".
+    `unknown`: `rule` is the path of the redacted argument that the draft looks at, or SCHEMA; `after` is "".
     `rule` is the draft's, or when the draft allows the call the one that had refused it. `seqs` are the first records.
     """
 
@@ -73,14 +75,24 @@ def replay(
     schemas: Mapping[str, Mapping[str, Any]] | None = None,
     since: str = "",
 ) -> Report:
-    """Fold audit records (JSON of the contract, oldest first) over `draft`. `schemas` are for `validate: schema`.
+    """Fold audit records (JSON of the contract, oldest first) over `draft`.
+
+    `schemas` are the tools' for `validate: schema`; None when nobody knows them, and then what they decide is unknown.
 
     Records before `since` (RFC 3339 UTC, ms) only fill counters: what was used then counts later, and is not reported.
     """
-    fold = _Fold(draft, {tool: compile_schema(schema) for tool, schema in (schemas or {}).items()}, since)
+    checks = None if schemas is None else {tool: compile_schema(schema) for tool, schema in schemas.items()}
+    fold = _Fold(draft, _NoSchemas() if checks is None else checks, since)
     for record in records:
         fold.record(record)
     return Report(fold.calls, fold.skipped, tuple(fold.findings.values()))
+
+
+class _NoSchemas(dict[str, SchemaCheck]):
+    """What stands for the schemas when nobody knows them: looking for one is an error."""
+
+    def get(self, key: str, default: Any = None, /) -> NoReturn:
+        raise UnknownArgument(SCHEMA)
 
 
 class _Fold:

@@ -6,7 +6,8 @@ Both text forms (`jsontext`, `yamltext`) grow the same tree through `Builder`, s
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from mcpwatch.policy.document import Span
 from mcpwatch.policy.problems import visible
@@ -14,6 +15,7 @@ from mcpwatch.policy.values import PolicyError, Problem
 
 MAX_DEPTH = 64
 MAX_PROBLEMS = 1_000
+_MORE = "there are more problems than these; mend these and check again"
 
 
 class Broken:
@@ -36,9 +38,26 @@ class Node(NamedTuple):
     key: int
 
 
+make_node: Final = cast("Callable[[type[Node], tuple[Tree, int, int, int]], Node]", cast(Any, tuple).__new__)
+"""Makes a Node without the detour over its own `__new__`: there are as many as values in the text."""
+
+Pointer: TypeAlias = "tuple[Pointer, str | int] | None"
+"""A place in the tree: the place around it and the key or index there. Written out only for those that have a fault."""
+TOP: Final = None
+
+
 def pointer_token(name: str) -> str:
     """A name as one step of a JSON pointer. Source: RFC 6901, section 3."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_text(pointer: Pointer) -> str:
+    """The JSON pointer of a place, "" for the top."""
+    steps: list[str] = []
+    while pointer is not None:
+        pointer, step = pointer
+        steps.append("/" + pointer_token(str(step)))
+    return "".join(reversed(steps))
 
 
 class Source:
@@ -70,17 +89,19 @@ class Report:
         self._errors: list[Problem] = []
         self._warnings: list[Problem] = []
 
-    def error(self, offset: int, pointer: str, message: str, length: int = 1) -> None:
+    def error(self, offset: int, pointer: Pointer, message: str, length: int = 1) -> None:
         if not self.full:
-            self._errors.append(Problem(*self.source.place(offset), pointer, visible(message), length=length))
+            self._errors.append(
+                Problem(*self.source.place(offset), pointer_text(pointer), visible(message), length=length)
+            )
 
     @property
     def full(self) -> bool:
         """Whether there are so many errors already that no more are kept."""
         return len(self._errors) >= MAX_PROBLEMS
 
-    def warn(self, offset: int, pointer: str, message: str) -> None:
-        self._warnings.append(Problem(*self.source.place(offset), pointer, visible(message), "warning"))
+    def warn(self, offset: int, pointer: Pointer, message: str) -> None:
+        self._warnings.append(Problem(*self.source.place(offset), pointer_text(pointer), visible(message), "warning"))
 
     def fatal(self, offset: int, message: str) -> PolicyError:
         """A fault of syntax: nothing behind it can be read. To be raised by the caller."""
@@ -89,7 +110,11 @@ class Report:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(sorted(self._errors, key=lambda problem: (problem.line, problem.column)))
+        found = sorted(self._errors, key=lambda problem: (problem.line, problem.column))
+        if not self.full:
+            return tuple(found)
+        last = found[MAX_PROBLEMS - 1]
+        return *found[: MAX_PROBLEMS - 1], Problem(last.line, last.column, "", _MORE)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -142,6 +167,12 @@ class Builder:
             message = f'the key "{name}" stands here a second time (first in line {line})'
             self.report.error(start, self.pointer(), message, len(name) + 2)
 
+    def member(self, name: str, key: int, value: Tree, start: int, end: int) -> None:
+        """A key and its value at once, when the value is neither list nor object."""
+        if name in self._members:
+            self.key(name, key)
+        self._members[name] = make_node(Node, (value, start, end, key))
+
     def close(self, end: int) -> Node:
         value: Tree = self._members if self._items is None else self._items
         start = self._start
@@ -150,7 +181,7 @@ class Builder:
         return self.add(value, start, end)
 
     def add(self, value: Tree, start: int, end: int) -> Node:
-        node = Node(value, start, end, self._name_at)
+        node = make_node(Node, (value, start, end, self._name_at))
         if self._items is not None:
             self._items.append(node)
         elif self._stack:
@@ -159,10 +190,10 @@ class Builder:
             self.root = node
         return node
 
-    def pointer(self) -> str:
-        """The JSON pointer of the value that is being read."""
+    def pointer(self) -> Pointer:
+        """The place of the value that is being read."""
         here = (self._items, self._members, self._start, self._name, self._name_at)
-        steps: list[str] = []
+        pointer: Pointer = TOP
         for items, _, _, name, _ in (*self._stack, here)[1:]:
-            steps.append(pointer_token(name) if items is None else str(len(items)))
-        return "".join(f"/{step}" for step in steps)
+            pointer = (pointer, name if items is None else len(items))
+        return pointer

@@ -30,7 +30,7 @@ DEFAULT_LIMITS: Final[Mapping[Category, tuple[int, str]]] = {
     "Other": (10, "minute"),
 }
 _ASKED: Final = ("Destructive", "Financial")
-_MARGIN_TEXT: Final = "the limit is half as much again"
+_MARGIN_TEXT: Final = "the limit is half as much again, rounded up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ def suggest(records: Iterable[Mapping[str, Any]], tools: Sequence[Mapping[str, A
 
 def suggest_from_tools(tools: Sequence[Mapping[str, Any]]) -> Suggestion:
     """The catalogue's defaults: a limit by class, a person's approval before what destroys or costs."""
-    evidence: Evidence = {"": f"{len(tools)} tools offered, no calls seen: defaults by class"}
+    evidence: Evidence = {"": f"{_count(len(tools), 'tool')} offered, no calls seen: defaults by class"}
     entries = {str(tool["name"]): _offered(tool, evidence) for tool in tools if "*" not in str(tool["name"])}
     return Suggestion({"version": "1", "default": "deny", "tools": entries}, evidence)
 
 
 def _summary(seen: Observed, offered: Mapping[str, Any]) -> str:
-    of = f" of {len(offered)}" if offered else ""
-    return f"{len(seen.tools)}{of} tools in {seen.calls} allowed calls, {_day(seen.since)} to {_day(seen.until)}"
+    tools = f"{len(seen.tools)} of {_count(len(offered), 'tool')}" if offered else _count(len(seen.tools), "tool")
+    return f"{tools} in {_count(seen.calls, 'allowed call')}, {_day(seen.since)} to {_day(seen.until)}"
 
 
 def _day(at: str) -> str:
@@ -96,7 +96,7 @@ def _used(name: str, seen: SeenTool, tool: Mapping[str, Any] | None, evidence: E
         entry["approve_if"] = [{"conditions": []}]
         evidence[f"{pointer}/approve_if/0"] = f"each of {_count(seen.calls, 'call')} was approved by an operator"
     peak, at_ms = seen.peak()
-    entry["limits"] = [_limit(name, max(peak + 1, -(-peak * 3 // 2)), "minute")]
+    entry["limits"] = [_limit(name, -(-peak * 3 // 2), "minute")]
     evidence[f"{pointer}/limits/0"] = f"peak {peak} a minute of one grant on {minute_text(at_ms)}; {_MARGIN_TEXT}"
     return entry
 

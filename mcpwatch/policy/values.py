@@ -100,7 +100,7 @@ class PolicyError(Exception):
     """A policy text that cannot be put in force. `problems` are all that was found, never empty."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__(problems[0].message if problems else "invalid policy")
+        super().__init__(problems[0].message)
         self.problems = problems
 
 

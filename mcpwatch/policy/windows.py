@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mcpwatch.policy.document import Window
 
@@ -25,6 +26,7 @@ def duration_ms(text: str) -> int | None:
     return length if length <= _LONGEST_MS else None
 
 
+@lru_cache(maxsize=1_024, typed=True)
 def window_of(value: object) -> Window | None:
     """`minute`, `hour`, `day`, whole seconds or a length like `90s`; None when it is no window."""
     if isinstance(value, str):

@@ -11,7 +11,7 @@ from typing import cast
 
 import yaml
 
-from mcpwatch.policy.source import BROKEN, Broken, Builder, Node, Report, Tree, pointer_token
+from mcpwatch.policy.source import BROKEN, Broken, Builder, Node, Pointer, Report, Tree
 
 MAX_ALIASED = 10_000
 """How many entries all aliases of a file may stand for."""
@@ -146,12 +146,10 @@ class _Yaml:
             self._report.error(start, pointer, fault, max(1, len(event.value)))
         return value
 
-    def _pointer_of(self, key: str) -> str:
+    def _pointer_of(self, key: str) -> Pointer:
         """Of the value that is being read; of a key that is just being read, with that key."""
         pointer = self._build.pointer()
-        if not self._key_comes():
-            return pointer
-        return f"{pointer[: pointer.rfind('/')]}/{pointer_token(key)}"
+        return (pointer[0], key) if pointer and self._key_comes() else pointer
 
     def _refuse_tag(self, event: yaml.CollectionStartEvent | yaml.ScalarEvent) -> None:
         if event.tag is not None:

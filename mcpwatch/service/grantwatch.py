@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from mcpwatch.errors import ConfigError
@@ -14,11 +15,16 @@ _LOOK_S = 1.0
 
 
 class GrantWatch:
-    """`judge` is what the gateway asks for every call; `keep` follows the file until cancelled."""
+    """`judge` is what the gateway asks for every call; `keep` follows the file until cancelled.
 
-    def __init__(self, grants: Grants, policies: Policies) -> None:
+    `revoked` is told the label of each grant that is gone.
+    """
+
+    def __init__(self, grants: Grants, policies: Policies, revoked: Callable[[str], None]) -> None:
         self._grants = grants
         self._policies = policies
+        self._revoked = revoked
+        self._labels: set[str] = set()
         self._seen = 0
 
     def judge(self, upstream: str, grant: str) -> Judge:
@@ -41,10 +47,15 @@ class GrantWatch:
 
     def _learn(self) -> None:
         try:
-            own = {grant.label: _policy_path(grant) for grant in self._grants.listed() if grant.policy}
+            listed = self._grants.listed()
+            own = {grant.label: _policy_path(grant) for grant in listed if grant.policy}
         except ConfigError as fault:
             log.error("%s", fault.message)
             return
+        labels = {grant.label for grant in listed}
+        for label in self._labels - labels:
+            self._revoked(label)
+        self._labels = labels
         for label, path in self._policies.grants().items():
             if own.get(label) != path:
                 self._policies.drop_grant(label)

@@ -18,7 +18,7 @@ from mcpwatch.control.feed import Feed
 from mcpwatch.control.server import ControlServer
 from mcpwatch.demo.roster import AGENTS
 from mcpwatch.events import AuditState
-from mcpwatch.files import private_dir
+from mcpwatch.files import private_dir, tightened
 from mcpwatch.gateway.app import Gateway
 from mcpwatch.gateway.grants import Grants
 from mcpwatch.gateway.ports import Ports
@@ -95,7 +95,7 @@ class GatewayProcess:
             policies = Policies(audit.note, self._feed.publish, self._policy_changed, now_ms, of)
             if not await self._load_policies(policies, audit):
                 return INVALID_POLICY
-            watcher = GrantWatch(self._grants, policies)
+            watcher = GrantWatch(self._grants, policies, self._grant_revoked)
             self._gateway = self._build_gateway(listener.port, policies, watcher, audit)
             stack.push_async_callback(self._logins.close)
             stack.push_async_callback(self._upstreams.stop)
@@ -140,7 +140,7 @@ class GatewayProcess:
         await self._start_traffic(stack, endpoints)
         remember(self._options)
         async with asyncio.TaskGroup() as group:
-            helpers = self._helpers(policies, watcher, control)
+            helpers = self._helpers(gateway, policies, watcher, control)
             tasks = [group.create_task(_kept_going(name, helper)) for name, helper in helpers.items()]
             await self._upstreams.first_inventory(_FIRST_S)
             # What is there now stays: looking through it again and again would only delay calls.
@@ -157,6 +157,8 @@ class GatewayProcess:
         # The socket may stand elsewhere than the state, and must not be taken from another gateway either.
         for folder in dict.fromkeys((self._place.folder, self._place.socket.parent)):
             stack.enter_context(InstanceLock(private_dir(folder), self._place.instance))
+            for path in tightened(folder):
+                log.warning("other users could write %s until now: look whether it is as you left it", path)
 
     async def _open_audit(self) -> AuditLog:
         return await AuditLog.open(
@@ -230,7 +232,9 @@ class GatewayProcess:
         await self._traffic.start(endpoints[demo[0]], tokens)
         stack.push_async_callback(self._traffic.stop)
 
-    def _helpers(self, policies: Policies, watcher: GrantWatch, control: ControlServer) -> dict[str, _Helper]:
+    def _helpers(
+        self, gateway: Gateway, policies: Policies, watcher: GrantWatch, control: ControlServer
+    ) -> dict[str, _Helper]:
         async def on_tools(name: str, tools: Sequence[dict[str, Any]]) -> None:
             log.info("upstream %s offers %d tools", name, len(tools))
             for remark in policies.set_tools(name, tools):
@@ -246,6 +250,7 @@ class GatewayProcess:
             "policy watch": policies.follow,
             "grant watch": watcher.keep,
             "login watch": self._logins.follow,
+            "freeze watch": gateway.freeze.follow,
             "counter tick": control.tick,
             "reload": reloads,
             "traffic": self._traffic.watch,
@@ -273,6 +278,10 @@ class GatewayProcess:
     def _policy_changed(self, upstream: str) -> None:
         if self._gateway is not None:
             self._gateway.policy_changed(upstream)
+
+    def _grant_revoked(self, label: str) -> None:
+        if self._gateway is not None:
+            self._gateway.grant_revoked(label)
 
     def _on_audit(self, state: AuditState) -> None:
         level = log.info if state.state == "ok" else log.error

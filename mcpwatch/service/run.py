@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,6 +14,8 @@ from mcpwatch.service import choose
 from mcpwatch.service.log import log, set_up
 from mcpwatch.service.process import GatewayProcess
 
+_FILES = 65_536
+
 
 def run(options: GatewayOptions) -> int:
     """Run one gateway until it is told to stop; returns its exit code.
@@ -20,6 +23,7 @@ def run(options: GatewayOptions) -> int:
     Raises ConfigError (exit 2), UpstreamError (4), AuditError (1) when it cannot start.
     """
     set_up(options.log_level)
+    _allow_files()
     address = check(options)
     options = with_upstreams(options)
     specs = choose.upstreams(options)
@@ -35,6 +39,14 @@ def run(options: GatewayOptions) -> int:
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_quietly(start()))
+
+
+def _allow_files() -> None:
+    """Shells allow few open files by default, for programs of old; each caller and each call here needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _handle_signals(process: GatewayProcess) -> None:

@@ -47,9 +47,9 @@ def test_admit_that_denies(benchmark: Benchmark) -> None:
     assert benchmark(engine_with(1).admit, REFUSED, NOON_MS).verdict == "deny"
 
 
-def test_load_ten_thousand_tools(benchmark: Benchmark) -> None:
-    tools = {f"t{number}": ENTRY for number in range(10_000)}
-    text = json.dumps({"version": "1", "default": "deny", "tools": tools}).encode()
+def test_load_ten_thousand_tools_of_three_rules_and_two_limits(benchmark: Benchmark) -> None:
+    tools = {f"t{number}": ENTRY | {"limits": [limit(10**9), limit(10**9, "d", "day")]} for number in range(10_000)}
+    text = json.dumps({"version": "1", "default": "deny", "tools": tools}, separators=(",", ":")).encode()
 
     def load() -> CompiledPolicy:
         return compile_policy(read_policy(text))

@@ -88,6 +88,33 @@ def test_replay_says_which_decisions_a_draft_flips(recorded: Home) -> None:
     assert [line for line in done.out.splitlines() if len(line) > 80] == []
 
 
+def test_replay_does_not_guess_what_a_schema_would_decide(recorded: Home) -> None:
+    draft = recorded.write(
+        "validating.json", {"version": "1", "default": "deny", "tools": {"echo": {"validate": "schema"}}}
+    )
+    done = recorded.run("policy", "replay", draft)
+    assert done.code == 0, done.out
+    assert "cannot be known: echo 3 x" in done.out
+    assert "the tool's schema: no running gateway knows it" in " ".join(done.out.split())
+    explained = recorded.run("policy", "explain", draft, "--tool", "echo")
+    assert "--upstream NAME takes it from the running gateway" in " ".join(explained.err.split())
+
+
+def test_replay_and_explain_take_the_schemas_of_a_running_gateway(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    draft = home.write(
+        "validating.json", {"version": "1", "default": "deny", "tools": {"echo": {"validate": "schema"}}}
+    )
+    with home.serve(policy=POLICY) as serving:
+        serving.client().call("echo", text="a")
+        assert home.run("policy", "replay", draft, "--json").json["cannot_be_known"] == []
+        explained = home.run(
+            "policy", "explain", draft, "--tool", "echo", "--upstream", "echo", "--args", '{"text": 1}'
+        )
+    assert "upstream has not listed" not in explained.out
+    assert explained.err == ""
+
+
 def test_suggest_prints_a_policy_that_allows_what_was_allowed(recorded: Home) -> None:
     done = recorded.run("policy", "suggest")
     assert done.code == 0

@@ -37,8 +37,8 @@ def desk(serving: Serving) -> ControlClient:
 class Calling:
     """A call under way in a thread."""
 
-    def __init__(self, serving: Serving, tool: str, **arguments: Any) -> None:
-        self._client = serving.client()
+    def __init__(self, serving: Serving, tool: str, *, token: str | None = None, **arguments: Any) -> None:
+        self._client = serving.client(token)
         self._result: list[Object] = []
         self._thread = threading.Thread(target=lambda: self._result.append(self._client.call(tool, **arguments)))
         self._thread.start()
@@ -69,6 +69,29 @@ async def test_a_held_call_gets_the_operators_answer(serving: Serving, action: s
         row = (await client.search("tool:echo"))["rows"][-1]
         assert row["decision"] == ("allow" if passes else "deny")
         assert row["held_ms"] >= 0
+
+
+async def test_a_freeze_written_by_hand_ends_a_held_call_while_nobody_else_calls(serving: Serving) -> None:
+    held = Calling(serving, "echo", text="a")
+    async with asyncio.timeout(WITHIN_S):
+        while '"hold"' not in serving.home.run("audit", "search", "--json").out:
+            await asyncio.sleep(0)
+    (serving.home.state / "freeze.json").write_text('{"version": 1, "scopes": ["*"]}')
+    result = await held.result()
+    assert result["_meta"]["mcpwatch/decision"]["rule"] == "(frozen)"
+
+
+async def test_a_revoked_grant_hears_nothing_more_and_its_held_call_is_refused(home: Home, serving: Serving) -> None:
+    token = home.run("grant", "add", "bob").out.strip()
+    held = Calling(serving, "echo", token=token, text="a")
+    client = serving.client(token)
+    listening = urllib.request.Request(serving.url, headers={**client.headers, "Accept": "text/event-stream"})
+    with await asyncio.to_thread(urllib.request.urlopen, listening, timeout=WITHIN_S) as stream:
+        async with desk(serving) as console:
+            await waiting(console)
+        assert home.run("grant", "revoke", "bob").code == 0
+        assert await asyncio.to_thread(stream.read) == b""
+    assert (await held.result())["content"][0]["text"].endswith("the grant was revoked")
 
 
 async def test_a_console_sees_the_call_the_hold_and_its_end(serving: Serving) -> None:

@@ -53,6 +53,31 @@ def test_every_invalid_file_is_exit_3_with_file_line_and_column(run: Run, path: 
         assert message.strip()
 
 
+def test_neither_a_name_nor_a_key_can_write_a_line_of_its_own(run: Run, tmp_path: Path) -> None:
+    bad = {"version": "1", "default": "deny", "tools": {"t\nx.json: valid.": {"y\n\x1b[2J": 1}}}
+    done = run("policy", "check", written(tmp_path, "a\nb.json", bad))
+    (line,) = done.out.splitlines()
+    assert line.startswith(f"{tmp_path}/a\\nb.json:1:")
+    assert "/tools/t\\nx.json: valid./y\\n\\x1b[2J  unknown key" in line
+    assert "\\nb.json: valid." in run("policy", "check", written(tmp_path, "a\nb.json", SEED.read_text())).out
+
+
+def test_a_tool_s_name_cannot_write_a_line_of_an_explanation_or_a_difference(run: Run, tmp_path: Path) -> None:
+    tool = "t\nALLOW"
+    policy = {"version": "1", "default": "deny", "tools": {tool: {"action": "deny"}}}
+    done = run("policy", "explain", written(tmp_path, "p.json", policy), "--tool", tool)
+    assert done.out.splitlines()[0] == r"DENY  by /tools/t\nALLOW/deny_if/0"
+    assert "ALLOW" not in [line.strip() for line in done.out.splitlines()]
+    made = {"at": "2026-11-22T10:30:00Z", "tool": tool, "expect": {"rule": "x"}}
+    cases = written(tmp_path, "case.json", [{"id": "one\ntwo", "policy": policy, "calls": [made]}])
+    assert [line.strip() for line in run("policy", "test", cases).out.splitlines()][:4] == [
+        rf"DIFFERENT {cases} one\ntwo",
+        "call 1: rule",
+        "expected  x",
+        r"got       /tools/t\nALLOW/deny_if/0",
+    ]
+
+
 @pytest.mark.parametrize("path", sorted((DATA / "policies" / "valid").iterdir()), ids=lambda path: path.name)
 def test_every_valid_file_is_exit_0(run: Run, path: Path) -> None:
     assert run("policy", "check", path).code == 0
@@ -98,11 +123,26 @@ def test_explain_in_json_has_every_promised_field(run: Run) -> None:
     assert set(found["steps"][0]) >= {"step", "rule", "result", "detail"}
 
 
-@pytest.mark.parametrize("arguments", ["[]", "{", "1"])
-def test_arguments_that_are_no_object_are_exit_2(run: Run, arguments: str) -> None:
+@pytest.mark.parametrize(
+    "arguments", ["[]", "{", "1", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e400}', '{"a": ' + "[" * 100_000]
+)
+def test_arguments_that_no_gateway_would_take_are_exit_2(run: Run, arguments: str) -> None:
     done = run("policy", "explain", SEED, "--tool", "t", "--args", arguments)
     assert done.code == 2
     assert "--args" in done.err
+
+
+def test_a_call_that_waits_is_not_called_denied(run: Run, tmp_path: Path) -> None:
+    policy = {"version": "1", "default": "deny", "tools": {"t": {"action": "require_approval"}}}
+    done = run("policy", "explain", written(tmp_path, "p.json", policy), "--tool", "t")
+    assert done.out.startswith("HOLD  by /tools/t/approve_if/0\n")
+    assert "if nobody approves, the agent is told" in " ".join(done.out.split())
+
+
+def test_a_case_file_with_a_key_twice_is_exit_2(run: Run, tmp_path: Path) -> None:
+    path = written(tmp_path, "case.json", '[{"id": "one", "id": "two", "policy": null, "calls": []}]')
+    done = run("policy", "test", path)
+    assert (done.code, 'the key "id" twice' in done.err) == (2, True)
 
 
 def test_explaining_by_an_invalid_policy_is_exit_3(run: Run) -> None:

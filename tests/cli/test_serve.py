@@ -86,6 +86,32 @@ def test_the_token_is_nowhere_in_the_log(serving: Serving) -> None:
     assert "hunter2-hunter2" not in serving.errors
 
 
+def test_the_token_is_not_kept_where_a_caller_puts_it(home: Home, serving: Serving) -> None:
+    token = serving.token
+    serving.client().call("echo", note=f"my token is {token}", deep={"list": [f"({token})", token, {"x": token}]})
+    kept = [path for path in home.state.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert [path.name for path in kept] == ["local.token"]
+
+
+def test_state_that_others_could_write_is_pointed_out_and_closed(home: Home) -> None:
+    with home.serve():
+        home.run("freeze", "--tool", "x")
+    for name in ("freeze.json", "grants.json"):
+        (home.state / name).chmod(0o666)
+    with home.serve() as serving:
+        for name in ("freeze.json", "grants.json"):
+            assert f"other users could write {home.state / name}" in serving.errors
+            assert stat.S_IMODE((home.state / name).stat().st_mode) == 0o600
+
+
+def test_a_policy_that_others_can_write_is_pointed_out(home: Home) -> None:
+    policy = home.write("policy.json", ALLOW)
+    policy.chmod(0o666)
+    assert "other users can change this file" in home.run("policy", "check", policy).out
+    with Serving(home, policy, "--upstream", echo(), "--policy", policy, "--listen", "127.0.0.1:0") as serving:
+        assert "other users can change this file" in serving.errors
+
+
 def test_a_second_gateway_is_refused_and_names_the_first(home: Home, serving: Serving) -> None:
     second = home.run("serve", "--upstream", echo(), "--listen", "127.0.0.1:0")
     assert second.code == 2

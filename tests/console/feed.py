@@ -381,6 +381,8 @@ class FeedDesk:
         self.refuse = ""
         """When set, every order fails with this sentence."""
         self.up = True
+        told = [event["status"] for event in first if event.get("type") == "hello"]
+        self._told: Object = told[0] if told else status(now_ms())
         for event in first:
             self.waiting.put_nowait(event)
 
@@ -402,7 +404,7 @@ class FeedDesk:
             yield event
 
     async def status(self) -> Object:
-        return self._did("status", answer=status(now_ms()))
+        return self._did("status", answer=self._told)
 
     async def policy(self, upstream: str) -> Object:
         return self._did("policy", upstream=upstream, answer=hello()["policies"]["eks"])

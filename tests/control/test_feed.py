@@ -37,6 +37,17 @@ async def test_of_too_many_events_the_newest_are_kept_and_the_lost_ones_counted(
     assert json.loads(lines[1])["at_ms"] == 7
 
 
+async def test_of_too_large_events_the_newest_are_kept() -> None:
+    feed = Feed()
+    subscription = feed.subscribe()
+    for number in range(200):
+        feed.publish({"number": number, "text": "x" * 2**20})
+    lines = (await subscription.take()).splitlines()
+    assert len(lines) < 70
+    assert json.loads(lines[0])["type"] == "dropped"
+    assert json.loads(lines[-1])["number"] == 199
+
+
 async def test_who_left_gets_nothing_more() -> None:
     feed = Feed()
     subscription = feed.subscribe()

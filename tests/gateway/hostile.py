@@ -18,6 +18,11 @@ def _nested(depth: int) -> bytes:
     return _with('"arguments":{}', f'"arguments":{{"a":{inner}}}')
 
 
+def _listen(wanted: str) -> bytes:
+    params = f'"params":{{"notifications":{wanted}}}'
+    return f'{{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen",{params}}}'.encode()
+
+
 HOSTILE: dict[str, bytes] = {
     "name twice, safe first": _with('"name":"safe"', '"name":"safe","name":"forbidden"'),
     "name twice, safe last": _with('"name":"safe"', '"name":"forbidden","name":"safe"'),
@@ -105,6 +110,11 @@ HOSTILE: dict[str, bytes] = {
     "depth 100,000": _nested(100_000),
     "unclosed 100,000": _with('"arguments":{}}', '"arguments":{"a":' + "[" * 100_000),
     "unclosed string": _with('"arguments":{}}}', '"arguments":"'),
+    "a subscription spelled oddly": _listen('{"ResourceSubscriptions":["secret://x"]}'),
+    "a subscription beside another": _listen('{"resourceSubscriptions":[],"resourcesubscriptions":["secret://x"]}'),
+    "subscriptions that are a text": _listen('{"resourceSubscriptions":"secret://x"}'),
+    "subscriptions that are objects": _listen('{"resourceSubscriptions":[{"uri":"secret://x"}]}'),
+    "wishes that are a list": _listen('[{"resourceSubscriptions":["secret://x"]}]'),
     "larger than 4 MiB": _with('"arguments":{}', '"arguments":{"a":"' + "x" * (4 * 2**20) + '"}'),
 }
 

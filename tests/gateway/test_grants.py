@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,17 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "grants.json").write_text(json.dumps({"grants": [{"label": "x"}]}))
     with pytest.raises(ConfigError, match="cannot be read"):
         Grants(tmp_path / "grants.json")
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_read_again(tmp_path: Path) -> None:
+    grants = Grants(tmp_path / "grants.json")
+    token = Grants(tmp_path / "grants.json").add("bob")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        assert grants.find(token) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    found = grants.find(token)
+    assert found is not None
+    assert found.label == "bob"

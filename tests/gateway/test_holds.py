@@ -135,6 +135,16 @@ async def test_a_cancelled_call_ends_its_hold() -> None:
         assert h.upstream.calls() == []
 
 
+async def test_a_session_that_ends_takes_its_held_calls_with_it() -> None:
+    async with house(ask()) as h:
+        session = {"mcp-session-id": await h.open_session()}
+        waiting = await held(h, call("drop"), session)
+        async with h.http.delete(h.url, headers=h.headers(session)) as response:
+            assert response.status == 200
+        assert (await waiting).json["error"]["message"] == "The request was cancelled"
+        assert h.upstream.calls() == []
+
+
 async def test_a_held_call_is_kept_alive_and_its_answer_comes_on_the_same_stream() -> None:
     async with house(ask(), limits=Limits(hold_notice_ms=30)) as h:
         body = call("drop", _meta={"progressToken": "t"})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 
 from mcpwatch.gateway.http_server import connection
-from mcpwatch.gateway.http_server.exchange import Exchange, TooLarge, Unreadable
+from mcpwatch.gateway.http_server.exchange import Exchange, NoRoom, TooLarge, Unreadable
 from mcpwatch.gateway.http_server.server import HttpServer
 from tests.gateway.house import until
 
@@ -27,10 +28,16 @@ class App:
     told: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])
     left: list[str] = field(default_factory=list[str])
+    bytes: int = 0
+    most_bytes: int = 10_000_000
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     def unreadable(self, path: str) -> None:
         self.told.append(path)
+
+    def room(self, size: int) -> bool:
+        self.bytes += size
+        return self.bytes < self.most_bytes
 
     async def __call__(self, ex: Exchange) -> None:
         self.seen.append(f"{ex.verb} {ex.path}")
@@ -51,6 +58,8 @@ class App:
             for _ in range(100):
                 await ex.write(BIG)
             await ex.end()
+        elif ex.path == "/host":
+            await ex.reply(200, [], dict(ex.headers)[b"host"])
         elif ex.path == "/split":
             await ex.reply(200, [(b"good", b"1"), (b"bad", b"1\r\nset-cookie: a=b"), (b"worse", b"\0")], b"ok")
         else:
@@ -58,8 +67,8 @@ class App:
 
     async def _echo(self, ex: Exchange) -> None:
         try:
-            body = await ex.body(1_000_000, WITHIN_S)
-        except (TooLarge, Unreadable) as fault:
+            body = await ex.body(1_000_000, WITHIN_S, self.room)
+        except (TooLarge, NoRoom, Unreadable) as fault:
             self.faults.append(type(fault).__name__)
             await ex.reply(400, [])
             return
@@ -102,8 +111,37 @@ class Place:
         return client
 
 
+class Unread:
+    """A connection whose far end does not read before `reading` is set."""
+
+    lost = False
+    port = 0
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.asked = 0
+        self.reading = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def drained(self) -> None:
+        self.asked += 1
+        await self.reading.wait()
+
+    def answered(self, ex: Exchange) -> None:
+        assert ex.answered
+
+
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
+    async with standing() as place:
+        yield place
+
+
+@asynccontextmanager
+async def standing() -> AsyncGenerator[Place]:
+    """A server and its application."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         bound.setblocking(False)
         app = App()
@@ -239,6 +277,72 @@ async def test_a_body_beyond_the_bound_is_dropped(place: Place, early: bool) -> 
     client.send(b"0\r\n\r\n")
     assert (await client.answer())[0] == 400
     assert place.app.faults == ["TooLarge"]
+
+
+@pytest.mark.parametrize("parts", [1, 30])
+async def test_a_body_for_which_there_is_no_room_is_dropped(place: Place, parts: int) -> None:
+    place.app.most_bytes = 100_000
+    client = await place.client()
+    client.send(get(b"/a", b"Content-Length: 300000", verb=b"POST"))
+    for _ in range(parts):
+        client.send(b"x" * (300_000 // parts))
+        await client.writer.drain()
+    assert (await client.answer())[0] == 400
+    assert place.app.faults == ["NoRoom"]
+
+
+async def test_what_a_body_holds_is_told(place: Place) -> None:
+    client = await place.client()
+    client.send(post(b"/a", BIG))
+    await client.answer()
+    assert place.app.bytes == len(BIG)
+
+
+@pytest.mark.parametrize("count", [connection.HEADERS_MOST - 1, connection.HEADERS_MOST])
+async def test_so_many_headers_and_no_more(place: Place, count: int) -> None:
+    client = await place.client()
+    client.send(get(b"/a", *[b"X: y"] * count))
+    assert (await client.answer())[0] == (200 if count < connection.HEADERS_MOST else 400)
+
+
+async def test_when_there_are_too_many_the_one_that_rests_longest_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mcpwatch.gateway.http_server.server.most_connections", lambda: 3)
+    async with standing() as place:
+        busy, first, second = [await place.client() for _ in range(3)]
+        busy.send(post(b"/slow", b""))
+        await until(lambda: place.app.seen)
+        for client in (second, first):
+            client.send(get(b"/a"))
+            await client.answer()
+        third = await place.client()
+        third.send(get(b"/b"))
+        assert (await third.answer())[2] == b"/b "
+        assert await second.rest() == b""
+        first.send(get(b"/c"))
+        assert (await first.answer())[2] == b"/c "
+        place.app.release.set()
+        assert (await busy.answer())[2] == b"/slow "
+
+
+async def test_the_host_of_a_target_is_the_one_that_counts(place: Place) -> None:
+    client = await place.client()
+    client.send(get(b"http://evil.example/host"))
+    assert (await client.answer())[2] == b"evil.example"
+
+
+async def test_keepalives_do_not_pile_up_before_a_caller_that_does_not_read() -> None:
+    line = Unread()
+    ex = Exchange(line, "GET", "/", [], keepalive_s=0.001)
+    await ex.begin()
+    await until(lambda: line.asked)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert line.asked == 1
+    line.reading.set()
+    await until(lambda: b": keepalive\n\n" in b"".join(line.written))
+    await ex.end()
 
 
 async def test_chunks_that_are_none_are_told_to_the_application(place: Place) -> None:

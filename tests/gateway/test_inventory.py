@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from mcpwatch.gateway.http_link.link import HttpLink
+from mcpwatch.gateway.link import UpstreamError
+from mcpwatch.gateway.stdio_link.link import StdioLink
 from tests.gateway.house import MODERN
 from tests.gateway.recording_upstream import Heard, RecordingUpstream, recording
+from tests.gateway.stdio_talk import ENV
 
 TOOLS = {"tools": [{"name": "one", "inputSchema": {"type": "object"}}]}
 _META = "io.modelcontextprotocol/protocolVersion"
@@ -64,3 +69,37 @@ async def test_an_upstream_that_names_another_revision_is_asked_in_that() -> Non
         upstream.answers["tools/list"] = later
         assert await names(upstream) == ["one"]
         assert [heard.headers["mcp-protocol-version"] for heard in upstream.heard] == [MODERN, "2027-01-01"]
+
+
+ENDLESS = """
+import json, sys
+for number, line in enumerate(sys.stdin):
+    said = json.loads(line)
+    if "id" not in said:
+        continue
+    answer = {"error": {"code": -32601, "message": "no"}}
+    if said["method"] == "initialize":
+        info = {"name": "endless", "version": "1"}
+        answer = {"result": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": info}}
+    elif said["method"] == "tools/list":
+        answer = {"result": {"tools": [{"name": "x" * 2**22}], "nextCursor": str(number)}}
+    print(json.dumps({"jsonrpc": "2.0", "id": said["id"], **answer}), flush=True)
+"""
+
+
+async def test_a_list_without_end_is_given_up() -> None:
+    async with recording() as upstream:
+        upstream.answers["tools/list"] = {"tools": [{"name": "x" * 2**22}], "nextCursor": "again"}
+        with pytest.raises(UpstreamError, match="more than"):
+            await names(upstream)
+        assert len(upstream.heard) < 12
+
+
+async def test_a_list_without_end_on_stdio_is_given_up() -> None:
+    link = StdioLink("up", (sys.executable, "-S", "-c", ENDLESS), ENV)
+    await link.start()
+    try:
+        with pytest.raises(UpstreamError, match="more than"):
+            await link.tools()
+    finally:
+        await link.stop()

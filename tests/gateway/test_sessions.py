@@ -104,9 +104,25 @@ async def test_an_unfiltered_list_passes_byte_by_byte() -> None:
         assert (await h.post(request("tools/list"))).body == raw
 
 
+async def shown(h: House, session: dict[str, str], event_id: str) -> None:
+    """Have the upstream send an event with this id on the listening stream of a session."""
+
+    async def listened(heard: Heard, obj: dict[str, Any]) -> web.StreamResponse:
+        response = await h.upstream.stream(heard)
+        await response.write(event({"jsonrpc": "2.0", "method": "notifications/message", "params": {}}, event_id))
+        await response.write_eof()
+        return response
+
+    h.upstream.answers["GET"] = listened
+    async with h.http.get(h.url, headers=h.headers(session)) as response:
+        assert f"id: {event_id}\n" in await response.text()
+
+
 async def test_hidden_tools_are_gone_from_a_resumed_stream() -> None:
     async with house(HIDE) as h:
-        headers = {"mcp-session-id": await h.open_session(), "last-event-id": "4"}
+        session = {"mcp-session-id": await h.open_session()}
+        await shown(h, session, "4")
+        headers = {**session, "last-event-id": "4"}
 
         async def resumed(heard: Heard, obj: dict[str, Any]) -> web.StreamResponse:
             assert heard.headers["last-event-id"] == "4"

@@ -14,6 +14,7 @@ import pytest
 
 from mcpwatch.gateway.settings import Limits
 from mcpwatch.gateway.stdio_front.front import Courier
+from mcpwatch.gateway.stdio_front.lines import lines_of
 from mcpwatch.gateway.stdio_link.link import StdioLink
 from tests.gateway.house import House, house
 from tests.gateway.stdio_talk import ENV, META, scripted
@@ -161,6 +162,36 @@ async def test_what_is_no_message_is_answered_with_an_error_and_recorded(line: b
         client.raw(line)
         assert (await client.next())["error"]["code"] in (-32600, -32700)
         assert [row.decision for row in client.house.journal.rows] == ["reject"]
+
+
+@pytest.mark.parametrize("version", [7, "2026-07-28\u200b"])
+async def test_a_method_that_is_not_there_is_no_lost_session(version: Any) -> None:
+    async with pipes(policy={"version": "1", "default": "deny"}) as client:
+        await client.shake_hands()
+        client.send("vendor/thing", {"_meta": {META + "protocolVersion": version}}, id=1)
+        assert (await client.next())["error"]["code"] == -32601
+        assert [row.rule for row in client.house.journal.rows] == ["(unknown method)"]
+        client.call("say", id=2)
+        assert (await client.next())["id"] == 2
+        assert [row.session for row in client.house.journal.rows[1:]] == [client.house.journal.rows[0].session]
+
+
+async def test_no_more_is_read_than_a_little_ahead_of_who_takes_it() -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.given = self.taken = self.most_ahead = 0
+
+        def read1(self, size: int = -1, /) -> bytes:
+            self.given += size
+            self.most_ahead = max(self.most_ahead, self.given - self.taken)
+            return b"x" * (size - 1) + b"\n"
+
+    source = Endless()
+    async for line in lines_of(source):
+        source.taken += len(line) + 1
+        if source.taken > 64 * 2**20:
+            break
+    assert source.most_ahead < 5 * 2**20
 
 
 async def test_a_request_that_is_too_large_is_refused_under_its_own_id() -> None:

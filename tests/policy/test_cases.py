@@ -73,10 +73,13 @@ def test_a_counter_that_differs_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "got"),
     [
-        ({"policy": {"version": "2", "default": "deny"}}, "version"),
+        ({"policy": {"version": "2", "default": "deny"}}, '1:13 /version expected the text "1", found the text "2"'),
         ({"policy_file": "broken.json"}, "broken.json"),
-        ({"polcy": {}}, "polcy"),
+        ({"polcy": {}, "callz": 1}, "callz, polcy"),
         ({"calls": {}}, "{}"),
+        ({"policy_file": 5}, "policy_file is 5, not the name of a file"),
+        ({"schemas": 5}, "5"),
+        ({"schemas": {"t": 5}}, "{'t': 5}"),
     ],
 )
 def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) -> None:
@@ -89,6 +92,12 @@ def test_a_case_that_cannot_be_run_says_why(fields: dict[str, Any], got: str) ->
     assert got in result.differences[0].got
 
 
+def test_schemas_of_a_wrong_kind_are_told_with_what_they_should_be() -> None:
+    (difference,) = run_one(schemas=[]).differences
+    assert difference.expected == "schemas is an object: tool names, each with its inputSchema"
+    assert difference.got == "[]"
+
+
 def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> None:
     missing = run_cases([{"id": "one", "calls": []}], lambda name: b"")[0]
     assert missing.differences[0].got == "neither policy nor policy_file"
@@ -96,16 +105,75 @@ def test_a_case_without_a_policy_is_told_from_one_where_the_policy_is_null() -> 
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"at": "2026-11-22T10:30:00"}, {"at": "soon"}, {"args": []}, {"tols": "t"}, {"expect": {"decison": "deny"}}],
+    ("fields", "got"),
+    [
+        ({"at": "2026-11-22T10:30:00"}, "2026-11-22T10:30:00: a time needs its zone, as in 2026-11-22T10:30:00Z"),
+        ({"at": "soon"}, "soon is no time like 2026-11-22T10:30:00Z"),
+        ({"at": 5}, "at is missing or no text"),
+        ({"tool": None}, "tool is missing or no text"),
+        ({"grant": 5}, "grant is missing or no text"),
+        ({"client": {}}, "client is missing or no text"),
+        ({"session": True}, "session is missing or no text"),
+        ({"outcome": 0}, "outcome is missing or no text"),
+        ({"args": []}, "args is missing or no object"),
+        ({"args": None}, "args is missing or no object"),
+        ({"expect": "deny"}, "expect is missing or no object"),
+        ({"expect": {"counters": 1}}, "counters is missing or no object"),
+        ({"tols": "t", "expect": {"decison": "deny", "b": 1}}, "unknown: tols, b, decison"),
+    ],
 )
-def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any]) -> None:
-    result = run_one(calls=[call(decision="allow") | fields])
-    assert [each.what for each in result.differences] == ["the call cannot be made"]
+def test_a_call_that_cannot_be_made_is_a_difference(fields: dict[str, Any], got: str) -> None:
+    result = run_one(calls=[call(decision="allow"), call(decision="allow") | fields])
+    assert [each.lines() for each in result.differences] == [
+        ["call 2: the call cannot be made", "  expected  at, tool, args and expect", f"  got       {got}"]
+    ]
+
+
+def test_what_is_no_call_is_a_difference() -> None:
+    result = run_one(calls=[5, None, {"at": AT}])
+    assert [each.got for each in result.differences] == [
+        "a call is missing or no object",
+        "a call is missing or no object",
+        "expect is missing or no object",
+    ]
+    nameless = run_one(calls=[{"at": AT, "expect": {}}, {"tool": "t", "expect": {}}])
+    assert [each.got for each in nameless.differences] == ["tool is missing or no text", "at is missing or no text"]
 
 
 def test_what_is_no_case_is_a_difference() -> None:
-    assert [result.ok for result in run_cases([5, "x"], lambda name: b"")] == [False, False]
+    results = run_cases([5, "x"], lambda name: b"")
+    assert [(result.id, result.calls, result.differences[0].lines()) for result in results] == [
+        ("#0", 0, ["the case cannot be run", "  expected  a case is an object", "  got       5"]),
+        ("#1", 0, ["the case cannot be run", "  expected  a case is an object", "  got       x"]),
+    ]
+
+
+def test_a_call_that_names_no_caller_is_of_the_grant_local_without_client_and_session() -> None:
+    for scope in ("grant", "client", "session"):
+        limits = [{"counter": "c", "window": "minute", "max": 9, "scope": scope}]
+        policy = {"version": "1", "default": "deny", "tools": {"t": {"limits": limits}}}
+        named = call(counters={"c": 2}) | {"grant": "local", "client": "", "session": ""}
+        assert run_one(policy=policy, calls=[call(counters={"c": 1}), named]).ok
+
+
+def test_a_case_without_a_name_is_called_by_its_place() -> None:
+    nameless = case_of({})
+    del nameless["id"]
+    assert [result.id for result in run_cases([case_of({}), nameless], lambda name: b"")] == ["one", "#1"]
+
+
+def test_a_message_that_differs_is_a_difference() -> None:
+    (difference,) = run_one(calls=[call(message="no")]).differences
+    assert (difference.what, difference.expected, difference.got) == ("message", "no", "")
+    assert difference.lines()[2] == '  got       ""'
+
+
+def test_a_case_may_bring_the_schemas_of_its_tools() -> None:
+    policy = {"version": "1", "default": "deny", "tools": {"t": {"validate": "schema"}}}
+    calls = [call(decision="allow"), call(decision="deny") | {"args": {"n": "x"}}]
+    schemas = {"t": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    assert run_one(policy=policy, calls=calls, schemas=schemas).ok
+    assert not run_one(policy=policy, calls=calls).ok
 
 
 def test_a_policy_file_is_read_once() -> None:

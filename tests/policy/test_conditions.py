@@ -24,6 +24,8 @@ VALUES: list[Any] = [
     2**53 + 1,
     float(2**53),
     "null",
+    "None",
+    "True",
     "[1]",
     [None],
     [True],

@@ -70,6 +70,15 @@ def test_every_valid_file_converts_to_v1(file: Path) -> None:
 def test_what_has_no_place_in_v1_is_said() -> None:
     _, lost = convert(read(policy({"rules": [{"name": "hourly", "rate_limit": "5/hour"}]})))
     assert lost == ('the name "hourly" of the limit on t._rate_hour (t): limits have no names in v1',)
+    _, lost = convert(read(policy(tools={"*": {"rules": [{"name": "all", "rate_limit": "5/hour"}]}})))
+    assert lost == ('the name "all" of the limit on _global._rate_hour (*): limits have no names in v1',)
+
+
+def test_names_are_written_as_they_are() -> None:
+    text, _ = convert(read(policy(tools={"löschen": {}, "削除": {"category": "Destructive"}}, description="é")))
+    assert '"löschen": {}' in text
+    assert '"削除": {"category": "Destructive"}' in text
+    assert '"description": "é"' in text
 
 
 def test_everything_that_can_be_written_is_written() -> None:

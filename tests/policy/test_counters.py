@@ -129,6 +129,28 @@ def test_restored_charges_are_exact_before_any_policy_is_known() -> None:
     assert counters.look(KEY, True, NOON_MS + 70_000)[0] == Fraction(1, 2)
 
 
+def test_a_sliding_window_begins_to_empty_with_its_first_charge_however_small() -> None:
+    counters = Counters()
+    counters.charge(KEY, Fraction(1, 2), NOON_MS)
+    counters.charge(KEY, 1, NOON_MS + 500)
+    assert counters.look(KEY, True, NOON_MS + 900) == (Fraction(3, 2), NOON_MS + MINUTE_MS)
+    assert counters.look(KEY, True, NOON_MS + MINUTE_MS) == (1, NOON_MS + 500 + MINUTE_MS)
+
+
+def test_a_sliding_window_counts_to_the_millisecond_while_old_charges_are_forgotten() -> None:
+    window_ms, key = 66, ("r", "global", 66)
+    counters = Counters()
+    counters.watch([("r", window_ms)])
+    for ms in range(400):
+        counters.charge(key, 1, NOON_MS + ms)
+        assert counters.look(key, True, NOON_MS + ms)[0] == min(ms + 1, window_ms)
+
+
+def test_a_ledger_without_entries_holds_nothing() -> None:
+    assert Ledger().since(0) == 0
+    assert Ledger().freed_at(0, 0) is None
+
+
 def test_refunds_reach_windows_and_logs_and_ignore_what_is_unknown() -> None:
     counters = Counters()
     counters.watch([("r", MINUTE_MS)])
@@ -150,8 +172,11 @@ def test_a_counter_stays_small_however_long_it_is_used() -> None:
 def test_a_sliding_log_stays_bounded_within_its_window() -> None:
     counter = Counter(DAY_MS)
     log = counter.log = Ledger()
-    for ms in range(2 * MOST_ENTRIES + 10):
+    for ms in range(2 * MOST_ENTRIES):
         counter.add(1, NOON_MS + ms)
+    assert log.since(NOON_MS + 5) == 2 * MOST_ENTRIES - 5
+    for ms in range(10):
+        counter.add(1, NOON_MS + 2 * MOST_ENTRIES + ms)
     assert len(log.times) <= 2 * MOST_ENTRIES
     assert log.since(NOON_MS) == 2 * MOST_ENTRIES + 10
 

@@ -128,6 +128,8 @@ def test_rate_limits_have_a_maximum_and_a_window(value: object, pointer: str) ->
         ),
         (state(), {"limits": [limit(counter="t.c", window="day", max=5, scope="grant")]}),
         (state("lt", 5), {"limits": [limit(counter="t.c", window="day", max=4, scope="grant")]}),
+        (state("lte", 0), {"limits": [limit(counter="t.c", window="day", max=0, scope="grant")]}),
+        (state("lt", 1), {"limits": [limit(counter="t.c", window="day", max=0, scope="grant")]}),
         (
             state(increment_from="args.n"),
             {"limits": [limit(counter="t.c", window="day", max=5, scope="grant", increment_from="args.n")]},

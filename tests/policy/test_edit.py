@@ -240,6 +240,38 @@ def test_new_limits_look_like_their_neighbours() -> None:
     )
 
 
+@pytest.mark.parametrize("indent", ["    ", "\t", " "])
+def test_new_entries_take_the_unit_of_the_file(indent: str) -> None:
+    text = SEED.replace("  ", indent)
+    changed = edit.add_limit(edit.allow_tool(text, "list_pods"), "list_pods", "pods", "minute", 60)
+    limit = '{"counter": "pods", "window": "minute", "max": 60, "scope": "grant"}'
+    assert f'{indent * 2}"list_pods": {{\n{indent * 3}"limits": [{limit}]\n{indent * 2}}}\n' in changed
+
+
+def test_names_are_written_as_they_are() -> None:
+    assert '"löschen": {}' in edit.allow_tool(policy(), "löschen")
+
+
+def test_rules_for_all_tools_stand_before_the_tools() -> None:
+    changed = edit.deny_tool(SEED, "")
+    assert changed.index('"all_tools"') < changed.index('"tools"')
+
+
+def test_a_limit_goes_behind_those_that_all_tools_has() -> None:
+    text = policy(all_tools={"limits": [{"counter": "a", "window": "day", "max": 1}]})
+    added = meaning(edit.add_limit(text, "", "b", "hour", 2))["all_tools"]["limits"]
+    assert [limit["counter"] for limit in added] == ["a", "b"]
+
+
+def test_a_limit_alone_does_not_let_a_denied_tool_in() -> None:
+    with pytest.raises(ValueError) as caught:
+        edit.add_limit(policy(), "u", "c", "minute", 1)
+    assert str(caught.value) == "u is not listed and default is deny; a limit alone would allow it"
+    with pytest.raises(ValueError) as caught:
+        edit.set_limit(policy(), "t", "c", 1)
+    assert str(caught.value) == "t has no limit c"
+
+
 def test_new_entries_are_indented_like_the_file() -> None:
     changed = edit.allow_tool(SEED, "list_pods")
     assert changed == SEED.replace("      ]\n    }\n  }", '      ]\n    },\n    "list_pods": {}\n  }')
@@ -275,6 +307,19 @@ def test_a_tool_under_a_pattern_gets_an_entry_of_its_own_with_the_pattern_s_rule
     limit = {"counter": "get_*._rate_minute", "window": "minute", "max": 5, "scope": "grant"}
     assert changed["tools"]["get_pods"] == {"limits": [limit]}
     assert changed["tools"]["get_*"] == {"deny_if": [{"conditions": NOTHING}], "limits": [limit]}
+
+
+def test_allowing_takes_away_the_denials_without_conditions_and_no_others() -> None:
+    asked, always, noted = (
+        {"conditions": [{"path": "args.x", "op": "eq", "value": 1}]},
+        {"conditions": NOTHING},
+        {"conditions": NOTHING, "mode": "observe"},
+    )
+    denials = [asked, always, noted, always]
+    own = meaning(edit.allow_tool(policy({"deny_if": denials, "category": "Read"}), "t"))["tools"]
+    assert own == {"t": {"category": "Read", "deny_if": [asked, noted]}}
+    under = meaning(edit.allow_tool(policy(tools={"t*": {"deny_if": denials}}), "tt"))["tools"]
+    assert under == {"t*": {"deny_if": denials}, "tt": {"deny_if": [asked, noted]}}
 
 
 def test_what_hides_or_denies_more_than_one_tool_is_left_to_the_operator() -> None:
@@ -315,6 +360,7 @@ def test_a_broken_policy_is_not_edited(text: str) -> None:
 def test_the_diff_shows_lines_and_places() -> None:
     assert edit.diff(SEED, SEED) == []
     lines = edit.diff(SEED, edit.set_limit(SEED, "invoke_agent_runtime", 0, 7))
+    assert lines[:2] == ["--- now", "+++ then"]
     assert lines[2].startswith("@@ -7,")
     assert [line for line in lines[3:] if line[0] in "+-"] == ['-          "max": 10,', '+          "max": 7,']
 

@@ -112,10 +112,55 @@ def test_every_stage_can_be_explained_and_written_as_json() -> None:
     assert explain_json(engine, cases["hold"], NOON_MS, approved=True)["decision"] == "allow"
 
 
+def test_a_counter_is_told_with_all_that_its_reader_needs() -> None:
+    engine = engine_of({"t": {"limits": [limit(5, scope="args.ns")]}})
+    engine.admit(call(ns="dev"), NOON_MS)
+    assert explain_json(engine, call(ns="dev"), NOON_MS)["counters"] == [
+        {
+            "name": "r",
+            "scope": "args.ns",
+            "value": "dev",
+            "before": 1,
+            "used": 2,
+            "max": 5,
+            "window": "minute",
+            "resets_at": "2026-11-22T12:01:00.000Z",
+            "rule": "/tools/t/limits/r",
+        }
+    ]
+
+
 def test_what_no_line_decides_has_no_line() -> None:
     engine = engine_of({"t": {"validate": "schema"}, "u": {}}, all_tools={"deny_if": [rule(("args.x", "eq", 1))]})
-    assert [step["line"] for step in explain_json(engine, call(), NOON_MS)["steps"]] == [None, None, 1, None]
-    assert explain_json(engine, call("v"), NOON_MS)["steps"][-1]["line"] is None
+    assert [step["line"] for step in explain_json(engine, call(), NOON_MS)["steps"]] == [None, None, 1, 1]
+
+
+def test_what_keeps_a_tool_out_is_named_with_its_line() -> None:
+    lines = (
+        '{"version": "1",',
+        '"default": "deny",',
+        '"hide": ["a",',
+        '"b*"],',
+        '"all_tools":',
+        '{"validate": "schema"},',
+        '"tools": {"t": {},',
+        '"u": {"action": "hide"}, "v":',
+        '{"validate": "schema"}}}',
+    )
+    engine = Engine()
+    engine.install(compile_policy(read_policy("\n".join(lines).encode())))
+
+    def line(tool: str) -> object:
+        return explain_json(engine, call(tool), NOON_MS)["steps"][-1]["line"]
+
+    assert {tool: line(tool) for tool in ("a", "bb", "none", "t", "u", "v")} == {
+        "a": 3,
+        "bb": 4,
+        "none": 2,
+        "t": 5,
+        "u": 8,
+        "v": 8,
+    }
 
 
 def test_without_a_policy_there_is_one_step() -> None:

@@ -47,6 +47,46 @@ def test_a_policy_that_says_what_it_means_gets_no_remark() -> None:
     assert remarks(policy(tool, hide=["gone"]), offered("t", "gone", "unlisted")) == []
 
 
+def test_an_approval_that_a_number_in_quotes_walks_past_is_told() -> None:
+    asks = {"approve_if": [rule(condition(op="eq", value=1), condition(op="gt", value=5))]}
+    pointer, message = only(policy(asks, all_tools={"limits": [SLIDING]}))
+    assert pointer == "/tools/t/approve_if/0"
+    assert message.startswith('a call with args.x as a text, like "500", is not held by this rule')
+    refused_else = (
+        {"require": [rule(condition(op="gte", value=0), condition(op="exists", value=True))]},
+        {"deny_if": [rule(condition(op="lt", value=0)), rule(condition(op="exists", value=False))]},
+        {"validate": "schema"},
+    )
+    for guard in refused_else:
+        assert remarks(policy(asks | guard, all_tools={"limits": [SLIDING]})) == []
+        assert remarks(policy(asks, all_tools=guard | {"limits": [SLIDING]})) == []
+    no_guard = (
+        {"require": [rule(condition(op="gte", value=0), mode="observe")]},
+        {"require": [rule(condition(path="args.y", op="gte", value=0))]},
+        {"deny_if": [rule(condition(op="lt", value=0), condition(op="exists", value=True))]},
+    )
+    for guard in no_guard:
+        found = remarks(policy(asks | guard, all_tools={"limits": [SLIDING]}))
+        assert "/tools/t/approve_if/0" in [pointer for pointer, _ in found]
+
+
+def test_a_fixed_window_is_told_once_with_how_much_can_pass() -> None:
+    rest = (
+        'up to twice the maximum, here 2 x 1 = 2, can pass around its edge; "algorithm": "sliding" allows no such burst'
+    )
+    assert remarks(policy({"limits": [limit()]})) == [("/tools/t/limits/0", f"a fixed window: {rest}")]
+    several = {"limits": [limit(), limit(counter="d", scope="global"), limit(counter="e", scope="client")]}
+    assert remarks(policy(several))[0] == ("/tools/t/limits/0", f"a fixed window (and 2 more like it): {rest}")
+
+
+def test_a_value_that_is_in_no_list_is_told_at_the_list() -> None:
+    never = {"require": [rule(condition(op="in", value=[]))], "limits": [SLIDING]}
+    assert only(policy(never)) == (
+        "/tools/t/require/0/conditions/0/value",
+        "nothing is in an empty list: this never holds",
+    )
+
+
 def test_tools_that_the_upstream_does_not_offer_are_named_with_the_nearest() -> None:
     text = policy(tools={"get_pod_log": {}, "list_*": {}, "x*": {}}, hide=["lst_pods", "y*", "list_p*"])
     found = remarks(text, offered("get_pod_logs", "list_pods"))
@@ -134,14 +174,44 @@ def test_arguments_that_the_tool_does_not_declare() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["^a$", r"\Aa\z", "^a$|^b$", "(?i)^a$", "^(a|b)$", "^[|$]$", r"^\|$", r"^a\\$", "^[]|]$", "^$", r"^a\\\z"],
+    [
+        "^((a|b)|c)$",
+        "^(?:a(b|(c)))$|^d$",
+        "^a$",
+        r"\Aa\z",
+        "^a$|^b$",
+        "(?i)^a$",
+        "^(a|b)$",
+        "^[|$]$",
+        r"^\|$",
+        r"^a\\$",
+        "^[]|]$",
+        "^$",
+        r"^a\\\z",
+    ],
 )
 def test_anchored_patterns(pattern: str) -> None:
     assert is_anchored(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", ["a", "", "^a", "a$", "^dev|staging$", "^a$|b", r"^a\$", r"^a\\z", "(^a$)", "^az", r"\^a$", r"^a\\\$"]
+    "pattern",
+    [
+        "a",
+        "",
+        "^a",
+        "a$",
+        "^((a)b)|c$",
+        "a|^b$",
+        "^dev|staging$",
+        "^a$|b",
+        r"^a\$",
+        r"^a\\z",
+        "(^a$)",
+        "^az",
+        r"\^a$",
+        r"^a\\\$",
+    ],
 )
 def test_patterns_that_match_within_a_text(pattern: str) -> None:
     assert not is_anchored(pattern)
@@ -189,6 +259,8 @@ def test_the_edge_of_fixed_windows_is_said_once() -> None:
     ("tool", "pointer"),
     [
         ({"require": [rule()]}, "/tools/t/require/0"),
+        ({"require": [rule(condition()), rule(condition())]}, "/tools/t/require/1"),
+        ({"approve_if": [rule(condition()), rule(condition())]}, "/tools/t/approve_if/1"),
         ({"require": [rule(condition(), condition(path="args.y")), rule(condition())]}, "/tools/t/require/1"),
         ({"deny_if": [rule(), rule(condition(op="exists", value=True))]}, "/tools/t/deny_if/1"),
         ({"approve_if": [rule(condition()), rule(condition(path="args.y"), condition())]}, "/tools/t/approve_if/1"),
@@ -238,10 +310,15 @@ def test_under_default_allow_an_entry_without_rules_changes_nothing() -> None:
 
 
 def test_under_default_allow_offered_tools_without_a_rule_are_named() -> None:
-    text = policy(default="allow", tools={"a*": READS, "b": READS}, hide=["hid"])
-    assert remarks(text, offered("a1", "b", "hid")) == []
-    assert only(text, offered("a1", "b", "hid", "c")) == ("/default", "an offered tool is allowed without any rule: c")
-    message = only(text, offered("a", "b", "hid", *"defghij"))[1]
+    text = policy(default="allow", tools={"a*": READS, "z*": READS, "b": READS}, hide=["hid"])
+    ruled = ("a1", "z1", "b", "hid")
+    assert remarks(text, offered(*ruled)) == []
+    assert only(text, offered(*ruled, "c")) == (
+        "/default",
+        "an offered tool is allowed without any rule: c",
+    )
+    assert only(text, offered(*ruled, "c", "d"))[1] == "2 offered tools are allowed without any rule: c, d"
+    message = only(text, offered("a", "z", "b", "hid", *"defghij"))[1]
     assert message == "7 offered tools are allowed without any rule: d, e, f, g, h, …"
     assert remarks(policy(default="allow", tools={}, all_tools=READS), offered("c")) == []
 
@@ -270,6 +347,7 @@ def test_the_class_comes_from_the_policy_or_from_the_tool() -> None:
         ({"increment_from": "args.n", "increment": 2}, "increment", "no effect"),
         ({"increment": 0}, "increment", "counts nothing"),
         ({"increment": 3, "max": 2}, "max", "no call ever passes"),
+        ({"increment": 2, "max": 1}, "max", "each call counts 2, the maximum is 1: no call ever passes"),
     ],
 )
 def test_increments_that_do_nothing_or_too_much(fields: dict[str, Any], key: str, words: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from random import Random
 from typing import Any, cast
@@ -168,7 +169,8 @@ def test_the_engine_decides_as_the_model_does(seed: int) -> None:
 
 
 def as_json(amount: Any) -> int | float:
-    return int(amount) if amount == int(amount) else float(amount)
+    """Whole amounts as they are, others as the nearest float; beyond the floats the part before the point."""
+    return int(amount) if amount == int(amount) or amount > sys.float_info.max else float(amount)
 
 
 def decisions(policy: dict[str, Any], calls: list[ToolCall]) -> list[Decision]:

@@ -49,6 +49,7 @@ def test_the_turkish_i_is_an_i(name: str) -> None:
 
 
 def test_names_that_look_different_do_not() -> None:
+    assert fold("d\x01é\x7f\x9fl") == "dél"
     assert len({fold(name) for name in ("delete_pod", "delete-pod", "delete_pods", "dеlete_pod")}) == 4
     assert fold("Straße") == fold("STRASSE")
 
@@ -75,7 +76,9 @@ def test_moments_are_read_and_written_to_the_millisecond() -> None:
         ('"\\', '"\\"\\\\"'),
         ("\x1b[2J\u202e", '"\\x1b[2J\\u202e"'),
         ([1, "a", None, True], '[1, "a", null, true]'),
-        ({"a": {"b": False}}, '{"a": {"b": false}}'),
+        ({"a": {"b": False}, "c": 1}, '{"a": {"b": false}, "c": 1}'),
+        (2**320 - 1, str(2**320 - 1)[:79] + "…"),
+        (2**320, "a number of 321 bits"),
         (2.5, "2.5"),
         (10**400, "a number of 1,329 bits"),
     ],

@@ -13,6 +13,11 @@ from mcpwatch.policy.re2 import engine_pattern
 from mcpwatch.policy.regex import compile_regex
 
 
+def test_a_pattern_has_a_length_that_is_the_most() -> None:
+    assert regex_fault("a" * LONGEST) == ""
+    assert regex_fault("a" * (LONGEST + 1)) == "a pattern of more than 10,000 characters"
+
+
 @pytest.mark.parametrize(
     "pattern",
     [

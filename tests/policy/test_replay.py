@@ -9,6 +9,7 @@ import pytest
 
 from mcpwatch.policy.instants import instant_text
 from mcpwatch.policy.replay import Report, replay, replay_json
+from mcpwatch.policy.veil import has_redacted
 from tests.policy.build import MINUTE_MS, NOON_MS, compiled, limit, rule
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"x": {}}}
@@ -126,13 +127,46 @@ def test_what_no_policy_decided_is_left_out(other: dict[str, Any]) -> None:
         ({"limits": [limit(1, scope="args.x")]}, {"x": "[redacted]"}, "args.x"),
         ({"limits": [limit(1, scope="args.x")]}, {"x": {"y": "[redacted]"}}, "args.x"),
         ({"limits": [limit(1, increment_from="args.x")]}, {"x": "[redacted]"}, "args.x"),
+        (
+            {"require": [rule(("args.n", "eq", 1))], "limits": [limit(1, scope="args.x")]},
+            {"n": 1, "x": "[redacted]"},
+            "args.x",
+        ),
         ({"validate": "schema"}, {"x": "[redacted]"}, "args"),
+        ({"validate": "schema", "require": [rule(("args.n", "eq", 1))]}, {"n": 1, "x": "[redacted]"}, "args"),
     ],
 )
 def test_a_redacted_argument_that_the_draft_needs_cannot_be_known(entry: Any, args: Any, path: str) -> None:
     report = replay([record(1, args)], compiled({"t": entry}), schemas={"t": SCHEMA})
     assert [(each.tool, each.rule, each.count) for each in report.of("unknown")] == [("t", path, 1)]
     assert report.flipped == 0
+
+
+def test_what_only_a_schema_decides_cannot_be_known_without_it() -> None:
+    draft = compiled({"t": {"validate": "schema", "deny_if": [rule(("args.n", "eq", 1))]}})
+    records = [record(1, {"n": 1}), record(2, {"n": 2}), record(3, {"n": 3})]
+    report = replay(records, draft)
+    assert flips(report) == [("t", "/tools/t/deny_if/args.n-eq", "allow", "deny", 1, [1])]
+    assert [(each.rule, each.count, each.after) for each in report.of("unknown")] == [("the tool's schema", 2, "")]
+    assert replay(records, draft, schemas={}).flipped == 3
+
+
+def test_what_would_only_be_observed_is_written_too() -> None:
+    draft = compiled({"t": {"deny_if": [rule(mode="observe")]}})
+    (found,) = replay_json(replay([record(1)], draft))["observed"]
+    assert (found["rule"], found["before"], found["after"], found["seqs"]) == (
+        "/tools/t/deny_if/0",
+        "allow",
+        "allow",
+        [1],
+    )
+
+
+def test_a_part_of_a_text_or_of_one_member_is_enough_to_be_redacted() -> None:
+    for value in ("key=[redacted];", {"a": "x", "b": "[redacted]"}, ["x", {"a": ["y", "[redacted]"]}]):
+        assert has_redacted(value)
+    for value in ("redacted", {"[redacted]": 1}, ["x"], 5, None, True):
+        assert not has_redacted(value)
 
 
 def test_a_redacted_argument_that_decides_nothing_is_no_obstacle() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +17,18 @@ from tests.policy.texts import read
 from tests.policy.writings import POLICIES, Object
 
 DATA = Path(__file__).parent.parent / "data" / "policies"
-SCHEMA = policy_schema()
-VALIDATOR = jsonschema_rs.Draft7Validator(SCHEMA)
+LOOKED_AT = Path(__file__).with_name("schema.json")
 BEYOND_A_SCHEMA = ("duplicate", "regex-", "bom")
 """Keys given twice, patterns that do not compile, bytes: only the reader sees them."""
+
+
+def accepts(value: Any) -> bool:
+    return validator().is_valid(value)
+
+
+@cache
+def validator() -> jsonschema_rs.Draft7Validator:
+    return jsonschema_rs.Draft7Validator(policy_schema())
 
 
 def json_files(folder: str) -> list[Path]:
@@ -28,7 +37,7 @@ def json_files(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("file", json_files("valid"), ids=lambda file: file.name)
 def test_the_schema_accepts_every_valid_policy(file: Path) -> None:
-    VALIDATOR.validate(json.loads(file.read_bytes()))
+    assert accepts(json.loads(file.read_bytes()))
 
 
 @pytest.mark.parametrize("file", json_files("invalid"), ids=lambda file: file.name)
@@ -37,12 +46,12 @@ def test_the_schema_refuses_what_a_schema_can_see(file: Path) -> None:
         value = json.loads(file.read_bytes().decode())
     except ValueError:
         return  # not JSON: editors say so without a schema
-    assert VALIDATOR.is_valid(value) == (file.name.startswith(BEYOND_A_SCHEMA) and file.name != "regex-number.json")
+    assert accepts(value) == (file.name.startswith(BEYOND_A_SCHEMA) and file.name != "regex-number.json")
 
 
 @given(POLICIES)
 def test_what_the_reader_accepts_the_schema_accepts(value: Object) -> None:
-    assert VALIDATOR.is_valid(value)
+    assert accepts(value)
     assert read(json.dumps(value))
 
 
@@ -52,9 +61,9 @@ def test_default_may_be_left_out_exactly_where_the_reader_allows_it(tools: Objec
     try:
         read(json.dumps(value))
     except PolicyError:
-        assert not VALIDATOR.is_valid(value)
+        assert not accepts(value)
     else:
-        assert VALIDATOR.is_valid(value)
+        assert accepts(value)
 
 
 def parts(schema: Any, place: str = "") -> list[tuple[str, Object]]:
@@ -73,16 +82,22 @@ def parts(schema: Any, place: str = "") -> list[tuple[str, Object]]:
 
 
 def test_every_key_has_a_description_for_the_editor() -> None:
+    schema = policy_schema()
+
     def described(member: Object) -> bool:
         if "$ref" in member:
-            return described(SCHEMA["definitions"][member["$ref"].rsplit("/", 1)[1]])
+            return described(schema["definitions"][member["$ref"].rsplit("/", 1)[1]])
         return bool(member.get("description"))
 
-    members = parts(SCHEMA)
+    members = parts(schema)
     assert len(members) > 50
     assert [place for place, member in members if not described(member)] == []
 
 
 def test_the_schema_is_a_schema() -> None:
-    assert jsonschema_rs.meta.is_valid(SCHEMA)
-    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+    assert jsonschema_rs.meta.is_valid(policy_schema())
+
+
+def test_the_schema_is_the_one_that_was_looked_at() -> None:
+    """After a change of the language read the difference, then `mcpwatch policy schema > tests/policy/schema.json`."""
+    assert policy_schema() == json.loads(LOOKED_AT.read_text(encoding="utf-8"))

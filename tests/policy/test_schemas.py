@@ -65,6 +65,24 @@ def test_a_schema_that_is_of_no_use_refuses_every_call(schema: Any) -> None:
     assert len(fault) < 300
 
 
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf", "if", "then", "else"])
+def test_arguments_declared_in_a_part_of_the_schema_are_declared(keyword: str) -> None:
+    part: Any = {"properties": {"deep": {}}}
+    check = compile_schema({"type": "object", keyword: [part] if keyword.endswith("Of") else part})
+    assert check({"deep": 1}) == ""
+    assert check({"other": 1}) == "'other' is not an argument of this tool"
+
+
+def test_nothing_is_fetched_for_a_schema() -> None:
+    check = compile_schema({"$ref": "http://127.0.0.1:1/s.json"})
+    assert "it refers to http://127.0.0.1:1/s.json, and nothing is fetched" in check({"n": 1})
+
+
+def test_a_reference_may_go_through_names_with_a_slash_or_a_tilde() -> None:
+    schema: Any = {"$ref": "#/$defs/a~1b~0c~01", "$defs": {"a/b~c~1": {"properties": {"deep": {}}}}}
+    assert compile_schema(schema)({"deep": 1}) == ""
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     check = compile_schema({"$ref": "#", "properties": {"n": {}}})
     assert check({"n": 1}) == ""

@@ -50,6 +50,25 @@ def test_a_suggestion_allows_what_was_allowed_and_no_other_tool() -> None:
     assert flips(suggestion, records) == 0
 
 
+def test_the_summary_says_from_when_to_when_calls_were_seen() -> None:
+    records = [record(1), record(2, decision="deny", rule="(hidden)"), record(61), record(7_200)]
+    suggestion = suggest([*records, record(9_000, decision="deny", rule="(hidden)")], [])
+    assert suggestion.evidence[""] == "1 tool in 3 allowed calls, 2026-11-22 12:00 to 2026-11-22 14:00"
+
+
+def test_eight_values_are_few() -> None:
+    assert "require" in suggest(many(32, ns=list("abcdefgh")), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(90, ns=list("abcdefghi")), []).policy["tools"]["t"]
+
+
+def test_values_are_few_from_four_calls_a_value_on() -> None:
+    names = [f"ns{at}" for at in range(6)]
+    assert "require" in suggest(many(24, ns=names), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(23, ns=names), []).policy["tools"]["t"]
+    assert "require" in suggest(many(20, ns=["dev"]), []).policy["tools"]["t"]
+    assert "require" not in suggest(many(19, ns=["dev"]), []).policy["tools"]["t"]
+
+
 def test_each_line_carries_its_evidence() -> None:
     records = many(40, ns=["dev"])
     suggestion = suggest(records, [{"name": "t", "inputSchema": SCHEMA}, {"name": "u"}])
@@ -60,7 +79,8 @@ def test_each_line_carries_its_evidence() -> None:
         "/tools/t/category": "its name says nothing known",
         "/tools/t/validate": "40 calls looked at, all satisfy it",
         "/tools/t/require/0": "given in each of 40 calls, 1 value",
-        "/tools/t/limits/0": "peak 40 a minute of one grant on 2026-11-22 12:00; the limit is half as much again",
+        "/tools/t/limits/0": "peak 40 a minute of one grant on 2026-11-22 12:00; "
+        "the limit is half as much again, rounded up",
     }
 
 
@@ -96,6 +116,8 @@ def gist(document: PolicyDocument) -> list[Any]:
         (list("abcdef"), 23),
         ([1, 2], 50),
         ([None, "a"], 50),
+        (["a", None], 50),
+        (["a", 5], 50),
         (["[redacted]"], 50),
         (["x" * 65], 50),
         ([["a"]], 50),
@@ -204,3 +226,23 @@ def test_from_tools_alone_come_the_defaults_of_each_class() -> None:
 )
 def test_a_tool_is_classed_by_its_name_and_annotations_only_make_it_worse(tool: dict[str, Any], category: str) -> None:
     assert classify(tool).category == category
+
+
+@pytest.mark.parametrize(
+    ("tool", "why"),
+    [
+        ({"name": "delete_x", "annotations": {"destructiveHint": True}}, 'its name says "delete"'),
+        ({"name": "pay_x", "annotations": {"destructiveHint": True}}, 'its name says "pay"'),
+        ({"name": "get_x", "annotations": {"destructiveHint": True}}, "upstream annotates it as destructive"),
+        (
+            {"name": "frob", "annotations": {"readOnlyHint": True}},
+            "upstream annotates it as read-only, and its name says nothing else",
+        ),
+        ({"name": "list_x", "annotations": {"readOnlyHint": True}}, 'its name begins with "list"'),
+        ({"name": "x_list"}, 'its name says "list"'),
+        ({"name": "apply_it"}, 'its name says "apply"'),
+        ({"name": "frob"}, "its name says nothing known"),
+    ],
+)
+def test_the_class_says_what_it_comes_from(tool: dict[str, Any], why: str) -> None:
+    assert classify(tool).why == why

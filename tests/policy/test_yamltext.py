@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 import yaml
@@ -34,7 +36,8 @@ def places(text: str | bytes) -> list[tuple[int, int, str]]:
 
 @given(POLICIES, st.booleans())
 def test_a_policy_means_the_same_in_yaml(value: Object, flow: bool) -> None:
-    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=flow, sort_keys=False)
+    dump = cast("Callable[..., str]", yaml.safe_dump)  # pyright: ignore[reportUnknownMemberType]
+    text = dump(value, allow_unicode=True, default_flow_style=flow, sort_keys=False)
     as_json = read(json.dumps(value))
     as_yaml = read(text, "p.yml")
     assert document_json(as_yaml) == document_json(as_json)
@@ -164,11 +167,41 @@ def test_aliases_have_a_bound() -> None:
     assert place[2] == ""
 
 
+def test_aliases_of_aliases_count_for_all_that_they_stand_for() -> None:
+    """The billion laughs, where every entry would be looked at."""
+    levels = ["&l0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"&l{at} [{', '.join([f'*l{at - 1}'] * 9)}]" for at in range(1, 12)]
+    value = "[" + ", ".join(levels) + "]"
+    rule = f"{{conditions: [{{path: args.x, op: in, value: {value}}}]}}"
+    assert [message for _, message in faults(f"{HEAD}tools: {{t: {{require: [{rule}]}}}}\n", "p.yaml")] == [
+        "aliases stand for more than 10,000 entries"
+    ]
+
+
+@pytest.mark.parametrize(("uses", "read_too"), [(99, True), (100, False)])
+def test_an_alias_of_a_list_of_aliases_counts_for_the_entries_of_both(uses: int, read_too: bool) -> None:
+    """Nine aliases of ten entries are 90 and make a list of 100: ninety-nine of those are 9,990 in all."""
+    inner = "&a [x, x, x, x, x, x, x, x, x]"
+    outer = f"&b [{', '.join(['*a'] * 9)}]"
+    value = f"[{inner}, {outer}, {', '.join(['*b'] * uses)}]"
+    text = f"{HEAD}tools: {{t: {{require: [{{conditions: [{{path: args.x, op: in, value: {value}}}]}}]}}}}\n"
+    if read_too:
+        assert read(text, "p.yaml")
+    else:
+        assert faults(text, "p.yaml") == [("", "aliases stand for more than 10,000 entries")]
+
+
 @pytest.mark.parametrize("depth", [65, 10_000])
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_depth_has_a_bound(opening: str, depth: int) -> None:
     text = opening * depth
     assert faults(text, "p.yaml")[0][0] == ""
+
+
+def test_a_whole_number_may_have_three_hundred_digits() -> None:
+    assert value_of("9" * 300) == int("9" * 300)
+    text = f"{HEAD}tools: {{t: {{require: [{{conditions: [{{path: args.x, op: eq, value: {'9' * 301}}}]}}]}}}}\n"
+    assert "means different things to different readers" in faults(text, "p.yaml")[0][1]
 
 
 def test_a_second_level_of_lists_is_no_key() -> None:

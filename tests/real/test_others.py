@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,19 @@ async def test_the_server_alone_would_serve_whatever_folder_a_client_names(tmp_p
     with gateway(tmp_path, server, policy, {}, [str(shared)]) as gate:
         outside = {"path": f"{tmp_path}/outside.txt"}
         assert "outside" in await _with_roots(gate, tmp_path, "read_text_file", outside)
+
+
+async def test_a_server_sees_nothing_of_the_operators_environment_but_what_is_listed(tmp_path: Path) -> None:
+    server = npm_program("npm", "mcp-server-everything")
+    policy = tmp_path / "all.json"
+    policy.write_text('{"version": "1", "default": "allow"}')
+    secret = {"MY_PASSWORD": "hunter2-hunter2", "AWS_SECRET_ACCESS_KEY": "hush-hush-hush", "NODE_OPTIONS": "--title=x"}
+    with gateway(tmp_path, f"all={server}", policy, secret, ["stdio"]) as gate:
+        async with client(gate) as agent:
+            seen = json.loads(text(await call(agent, "get-env")))
+    assert not secret.keys() & seen.keys()
+    assert gate.token not in json.dumps(seen)
+    assert seen.keys() <= {"HOME", "PATH", "USER", "SHELL", "TERM", "LANG", "LOGNAME", "LC_ALL", "TZ", "TMPDIR"}
 
 
 async def test_git_reads_and_commits_and_takes_no_options(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import httptools
 from mcpwatch.gateway.link import Headers
 
 _PAUSE_BYTES = 2**20
+# Headers, interim answers, names of chunks and trailers: llhttp and httptools gather them without an end.
+_BESIDE_BYTES = 256 * 1024
 
 
 class Broken(Exception):
@@ -40,6 +42,7 @@ class Connection(asyncio.Protocol):
         self.headers: Headers = []
         self._chunks: deque[bytes] = deque()
         self._size = 0
+        self._beside = 0
         self._head = False
         self._complete = False
         self._kept = False
@@ -108,12 +111,18 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self._beside += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as fault:
-            self._fault = self._fault or fault
-            self.close()
-            self._wake()
+            self._give_up(fault)
+        if self._beside > _BESIDE_BYTES and not self._complete:
+            self._give_up(ConnectionError(f"the server sent {_BESIDE_BYTES} bytes that are no part of a body"))
+
+    def _give_up(self, fault: Exception) -> None:
+        self._fault = self._fault or fault
+        self.close()
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head and not self._complete and exc is None and not self._framed():
@@ -144,6 +153,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._complete:
             return
+        self._beside = 0
         self._chunks.append(body)
         self._size += len(body)
         if self._size > _PAUSE_BYTES and not self._paused and self._transport is not None:

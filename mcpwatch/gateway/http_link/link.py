@@ -24,6 +24,8 @@ OnChange = Callable[[str, str, str], None]
 
 _REMEDY = "Check that the server runs and that the URL is right."
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_TOGETHER = 4
+"""Unfinished answers may hold so many times what one may."""
 _FIXED: Headers = [(b"accept-encoding", b"identity")]
 _NOT_LET_IN = (401, 403)
 _OURS = frozenset(
@@ -62,6 +64,7 @@ class HttpLink:
         self._entrance = Entrance(self._own, credentials)
         self._tell = on_change
         self._most = (limits or Limits()).answer_bytes
+        self._unfinished = 0
         self._state = ("", "")
 
     async def start(self) -> None:
@@ -147,10 +150,16 @@ class HttpLink:
 
     async def _whole(self, response: Response) -> bytes:
         parts = bytearray()
-        async for chunk in response.chunks():
-            parts += chunk
-            if len(parts) > self._most:
-                raise UpstreamError(f"the upstream sent more than {self._most} bytes", sent=True)
+        try:
+            async for chunk in response.chunks():
+                parts += chunk
+                self._unfinished += len(chunk)
+                if len(parts) > self._most:
+                    raise UpstreamError(f"the upstream sent more than {self._most} bytes", sent=True)
+                if self._unfinished > _TOGETHER * self._most:
+                    raise UpstreamError("too many large answers of the upstream are under way", sent=True)
+        finally:
+            self._unfinished -= len(parts)
         return bytes(parts)
 
     async def _events(self, response: Response) -> AsyncIterator[SseEvent]:

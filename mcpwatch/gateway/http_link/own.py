@@ -10,7 +10,7 @@ from mcpwatch.gateway.headers import SESSION, one
 from mcpwatch.gateway.link import Answer, Headers, Request, SseEvent, UpstreamError
 from mcpwatch.gateway.names import MODERN_FROM
 from mcpwatch.gateway.stdio_link.answers import UNSUPPORTED_VERSION
-from mcpwatch.gateway.wire import Message, encode, parse_upstream
+from mcpwatch.gateway.wire import Message, encode, encode_upstream, parse_upstream
 from mcpwatch.policy.values import Json
 
 Send = Callable[[Request], Awaitable[Answer]]
@@ -20,6 +20,7 @@ _INFO: dict[str, Json] = {"name": "mcpwatch", "version": __version__}
 # Servers hide tools from clients that lack what those tools need, so the inventory is asked as one that lacks nothing.
 _CAPABILITIES: dict[str, Json] = {"roots": {}, "sampling": {}, "elicitation": {}}
 _PAGES = 1_000
+_LIST_BYTES = 32 * 1024 * 1024
 
 
 async def list_tools(send: Send) -> list[dict[str, Json]]:
@@ -115,8 +116,12 @@ async def _modern_pages(send: Send) -> list[dict[str, Json]]:
 async def _pages(asked: _Legacy | _Modern) -> list[dict[str, Json]]:
     tools: list[dict[str, Json]] = []
     cursor: Json = None
+    size = 0
     for _ in range(_PAGES):
         result = await asked.ask("tools/list", {} if cursor is None else {"cursor": cursor})
+        size += len(encode_upstream(result))
+        if size > _LIST_BYTES:
+            raise UpstreamError(f"the upstream lists more than {_LIST_BYTES} bytes of tools", sent=True)
         page = result.get("tools")
         if isinstance(page, list):
             tools += [tool for tool in cast("list[Any]", page) if isinstance(tool, dict)]

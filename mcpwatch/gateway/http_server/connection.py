@@ -23,6 +23,7 @@ from mcpwatch.gateway.link import Headers
 
 HEADERS_S = 15.0
 HEADERS_BYTES = 64 * 1024
+HEADERS_MOST = 256
 IDLE_S = 75.0
 LINGER_S = 2.0
 """How long what a refused caller still sends is read and dropped: closing at once would take the answer from it."""
@@ -56,6 +57,10 @@ class Owner(Protocol):
     def began(self, connection: Connection) -> None: ...
 
     def ended(self, connection: Connection) -> None: ...
+
+    def rests(self, connection: Connection, resting: bool) -> None:
+        """Whether it is without a request."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -192,14 +197,19 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # What follows a chunked body are trailers. They come after the headers were judged, so they are none.
-        if self._in_headers:
-            self._headers.append((name.lower(), value))
+        if not self._in_headers:
+            return
+        if len(self._headers) >= HEADERS_MOST:
+            raise ValueError("too many headers")
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         if parser.should_upgrade():
             return
         self._in_headers = False
+        if self._url[:1] != b"/":
+            self._take_host_of_target()
         ex = Exchange(
             self,
             parser.get_method().decode("latin-1"),
@@ -216,6 +226,12 @@ class Connection(asyncio.Protocol):
             self._waiting.append(ex)
             if len(self._waiting) > _WAITING_MOST:
                 self._transport.abort()
+
+    def _take_host_of_target(self) -> None:
+        """The host in a target in absolute form is the one that counts. Source: RFC 9112 3.2.2."""
+        authority = self._url.partition(b"://")[2].partition(b"/")[0]
+        if authority:
+            self._headers = [(name, authority if name == b"host" else value) for name, value in self._headers]
 
     def on_body(self, body: bytes) -> None:
         if self._reading is not None:
@@ -254,9 +270,11 @@ class Connection(asyncio.Protocol):
         elif self._broken:
             self._refuse()
         else:
+            self._owner.rests(self, True)
             self._close_in(HEADERS_S if self._in_headers else IDLE_S)
 
     def _begin(self, ex: Exchange) -> None:
+        self._owner.rests(self, False)
         self._now = ex
         self._deadline_s = 0.0
         self._task = self._loop.create_task(self._answer(ex))

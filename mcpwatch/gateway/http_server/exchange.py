@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -17,12 +18,17 @@ _STREAM_HEADERS: Headers = [
 _NO_BUFFER = (b"x-accel-buffering", b"no")
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _BODILESS = (204, 304)
+_PIECE_BYTES = 256 * 1024
 _UNREAD_MOST = 2**18
 """What is kept of a body before anybody asks for it; more than one read of the socket brings."""
 
 
 class TooLarge(Exception):
     """The request's body is larger than accepted."""
+
+
+class NoRoom(Exception):
+    """Too many bytes of other requests are under way."""
 
 
 class Unreadable(Exception):
@@ -46,12 +52,14 @@ class Exchange:
     """`streaming` is true while a stream is open: then a message is sent as its last event.
 
     `port` is the local one the request came in at, `complete` whether the request was read to its end, `answered`
-    whether its answer was written whole, `keep` whether the caller wants the connection kept.
+    whether its answer was written whole, `keep` whether the caller wants the connection kept. `held` bytes of its body
+    count among those of all requests, until the application gives them back.
     """
 
     __slots__ = (
-        "_body", "_gone", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_timer", "answered",
-        "complete", "headers", "keep", "path", "started", "streaming", "verb", "written_at",
+        "_body", "_gone", "_keepalive", "_keepalive_s", "_limit", "_line", "_modern", "_more", "_spoilt", "_take",
+        "_timer", "_turn", "answered", "complete", "headers", "held", "keep", "path", "started", "streaming", "verb",
+        "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +85,10 @@ class Exchange:
         self._more: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: asyncio.Task[None] | None = None
+        self._take: Callable[[int], bool] | None = None
+        self._turn: asyncio.Lock | None = None
+        self.held = 0
         self._spoilt: Exception | None = None
         self.complete = False
         self.started = False
@@ -97,6 +109,8 @@ class Exchange:
             self._limit -= len(part)
             if self._limit < 0:
                 self._spoil(TooLarge())
+            elif self._take is not None:
+                self._hold(len(part))
         if (part is None or self._spoilt is not None) and self._more is not None and not self._more.done():
             self._more.set_result(None)
 
@@ -116,11 +130,23 @@ class Exchange:
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
 
-    async def body(self, limit: int, timeout_s: float) -> bytes | None:
-        """The whole body; None when the caller went away. Raises TooLarge, Unreadable and TimeoutError."""
+    def _hold(self, size: int) -> None:
+        if self._take is not None and size and not self._take(size):
+            self._spoil(NoRoom())
+        else:
+            self.held += size
+
+    async def body(self, limit: int, timeout_s: float, take: Callable[[int], bool]) -> bytes | None:
+        """The whole body; None when the caller went away. Raises TooLarge, NoRoom, Unreadable and TimeoutError.
+
+        `take` says whether there is room for so many bytes more.
+        """
+        self._take = take
         self._limit += limit - _UNREAD_MOST
         if self._limit < 0:
             self._spoil(TooLarge())
+        elif self._spoilt is None:
+            self._hold(limit - self._limit)
         if not self.complete and self._spoilt is None and not self._line.lost:
             await self._rest(timeout_s)
         if self._spoilt is not None:
@@ -146,9 +172,16 @@ class Exchange:
 
     async def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Answer with a whole body."""
-        self.started = self.answered = True
+        self.started = True
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
-        self._line.write(self._head(status, headers, length) + (b"" if self.verb == "HEAD" else body))
+        head = self._head(status, headers, length)
+        shown = b"" if self.verb == "HEAD" else body
+        self._line.write(head + (shown if len(shown) <= _PIECE_BYTES else shown[:_PIECE_BYTES]))
+        for at in range(_PIECE_BYTES, len(shown), _PIECE_BYTES):
+            # In pieces, so that this returns when the caller has read nearly all.
+            await self._line.drained()
+            self._line.write(shown[at : at + _PIECE_BYTES])
+        self.answered = True
         self._line.answered(self)
 
     async def message(self, body: bytes, status: int = 200) -> None:
@@ -173,8 +206,20 @@ class Exchange:
         self._timer = loop.call_later(self._keepalive_s, self._idle)
 
     async def write(self, data: bytes) -> None:
-        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream."""
+        """Send whole events. Each call goes out by itself, so that several tasks may write to one stream.
+
+        Large ones go in pieces, so that this returns when the caller has read nearly all; others then wait their turn.
+        """
         self.written_at = asyncio.get_running_loop().time()
+        if self._turn is None and len(data) <= _PIECE_BYTES:
+            await self._piece(data)
+            return
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            for at in range(0, len(data), _PIECE_BYTES):
+                await self._piece(data[at : at + _PIECE_BYTES])
+
+    async def _piece(self, data: bytes) -> None:
         await self._line.drained()
         if data and self.streaming:
             self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._modern else data)
@@ -208,8 +253,10 @@ class Exchange:
         rest = self.written_at + self._keepalive_s - loop.time()
         if rest <= 0:
             rest = self._keepalive_s
-            task = loop.create_task(self.write(sse.KEEPALIVE))
-            task.add_done_callback(_forget)
+            # To a caller that does not read, one is on its way already, and no heap of them shall wait behind it.
+            if self._keepalive is None or self._keepalive.done():
+                self._keepalive = loop.create_task(self.write(sse.KEEPALIVE))
+                self._keepalive.add_done_callback(_forget)
         self._timer = loop.call_later(rest, self._idle)
 
 

@@ -21,6 +21,7 @@ from mcpwatch.gateway.stdio_front.words import Words
 
 _ANSWER_BYTES = 64 * 1024 * 1024
 _IN_FLIGHT = 512
+_PLACE_BYTES = 2**16
 _STREAM_AGAIN_S = 1.0
 _GOODBYE_S = 2.0
 _LISTEN = "subscriptions/listen"
@@ -76,18 +77,22 @@ class Courier:
         if said.method == _CANCELLED and self._opening is None:
             self._take_back(said)
             return
-        await self._room.acquire()
+        # A long line takes as many places as it is long, so that 32 MiB are under way at most. Only this waits for one.
+        places = min(_IN_FLIGHT, 1 + len(said.line) // _PLACE_BYTES)
+        for _ in range(places):
+            await self._room.acquire()
         task = asyncio.create_task(self._post(said))
         self._posts[task] = said
-        task.add_done_callback(self._gone)
+        task.add_done_callback(lambda done: self._gone(done, places))
         if not said.is_request or said.method == "initialize":
             await asyncio.wait([task])
         else:
             await asyncio.sleep(0)
 
-    def _gone(self, task: asyncio.Task[None]) -> None:
+    def _gone(self, task: asyncio.Task[None], places: int) -> None:
         del self._posts[task]
-        self._room.release()
+        for _ in range(places):
+            self._room.release()
 
     def _take_back(self, cancel: Words) -> None:
         """Closing the response is how a modern request is cancelled; nothing more is said about it."""
@@ -108,7 +113,7 @@ class Courier:
     async def _sent(self, said: Words) -> bool:
         """Send a message and write what it is answered. False when the gateway has lost the session."""
         async with self._request("POST", said) as answer:
-            if answer.status == 404 and self._session and not said.modern:
+            if answer.status == 404 and self._session and not said.modern and not words.no_method(await answer.read()):
                 return False
             if said.method == "initialize" and answer.status == 200:
                 self._opening, self._session = said, answer.headers.get("Mcp-Session-Id", "")

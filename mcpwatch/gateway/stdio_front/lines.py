@@ -10,6 +10,7 @@ from typing import Protocol
 from mcpwatch.gateway.lines import LINE_LIMIT_BYTES
 
 _CHUNK_BYTES = 2**16
+_AHEAD_BYTES = 4 * 2**20
 
 
 class Source(Protocol):
@@ -22,11 +23,14 @@ async def lines_of(file: Source) -> AsyncIterator[bytes]:
     """Each line that is not blank, without its end.
 
     Of a line over 16 MiB the first 16 MiB come: no gateway accepts that as a message, it is refused and recorded there.
+    No more than one line or 4 MiB are read ahead of who takes them.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+    ahead = _Ahead()
 
     def put(line: bytes | None) -> None:
+        ahead.take(len(line or b""))
         loop.call_soon_threadsafe(queue.put_nowait, line)
 
     def read() -> None:
@@ -43,7 +47,27 @@ async def lines_of(file: Source) -> AsyncIterator[bytes]:
 
     threading.Thread(target=read, daemon=True, name="stdin").start()
     while (line := await queue.get()) is not None:
+        ahead.give(len(line))
         yield line
+
+
+class _Ahead:
+    """Bytes that were read and not taken. `take` is called by the reading thread alone, which waits there."""
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        with self._free:
+            while self._held and self._held + size > _AHEAD_BYTES:
+                self._free.wait()
+            self._held += size
+
+    def give(self, size: int) -> None:
+        with self._free:
+            self._held -= size
+            self._free.notify()
 
 
 class _Cutter:

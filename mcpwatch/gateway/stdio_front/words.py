@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from mcpwatch.gateway.names import HANDSHAKE_VERSIONS
-from mcpwatch.gateway.wire import INTERNAL_ERROR, encode_upstream
+from mcpwatch.gateway.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, encode_upstream
 from mcpwatch.policy.values import Json
 
 _META_VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -83,6 +83,12 @@ def agreed_version(body: bytes) -> str:
     """The revision in an answer to `initialize`, "" when there is none."""
     version = _part(_object(body) or {}, "result").get("protocolVersion")
     return version if isinstance(version, str) else ""
+
+
+def no_method(body: bytes) -> bool:
+    """Whether a refusal says that there is no such method, and not that there is no such session."""
+    error = _part(_object(body) or {}, "error")
+    return error.get("code") == METHOD_NOT_FOUND
 
 
 def error_for(said: Words, body: bytes) -> bytes:

@@ -9,13 +9,14 @@ from typing import Any, cast
 from mcpwatch import __version__
 from mcpwatch.gateway.link import UpstreamError
 from mcpwatch.gateway.stdio_link.codec import Said, read
-from mcpwatch.gateway.wire import METHOD_NOT_FOUND, encode
+from mcpwatch.gateway.wire import METHOD_NOT_FOUND, encode, encode_upstream
 from mcpwatch.policy.values import Json
 
 LEGACY_VERSION = "2025-11-25"
 MODERN_VERSION = "2026-07-28"
 ASK_TIMEOUT_MS = 60_000
 PAGES_LIMIT = 1_000
+LIST_BYTES = 32 * 1024 * 1024
 TOOLS_CHANGED = "notifications/tools/list_changed"
 _META = "io.modelcontextprotocol/"
 _CLIENT: dict[str, Json] = {"name": "mcpwatch", "version": __version__}
@@ -113,8 +114,12 @@ class Own:
         found: list[dict[str, Json]] = []
         cursors: set[str] = set()
         cursor: str | None = None
+        size = 0
         while len(cursors) < PAGES_LIMIT:
             page = await self._page(cursor)
+            size += len(encode_upstream(page))
+            if size > LIST_BYTES:
+                raise UpstreamError(f"the server lists more than {LIST_BYTES} bytes of tools")
             found += [cast("dict[str, Json]", tool) for tool in page.get("tools") or () if isinstance(tool, dict)]
             cursor = page.get("nextCursor")
             if not isinstance(cursor, str) or cursor in cursors:

@@ -23,6 +23,9 @@ STOP_GRACE_MS = 5_000
 TERM_GRACE_MS = 2_000
 DRAIN_MS = 200
 UNREAD_LIMIT_BYTES = 32 * 1024 * 1024
+MANY_LINES = 1_000
+BREATH_MS = 50
+"""How long nothing is read of a child that printed `MANY_LINES` in one piece, so that others come to their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,9 @@ class Child(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
-            self._splitter.feed(data)
+            if self._splitter.feed(data) > MANY_LINES:
+                self.pause()
+                asyncio.get_running_loop().call_later(BREATH_MS / 1000, self.resume)
         else:
             self._stderr.feed(data)
 

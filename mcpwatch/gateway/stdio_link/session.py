@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from mcpwatch.gateway import replies
 from mcpwatch.gateway.link import Answer, Request, SseEvent, UpstreamError
@@ -30,6 +30,8 @@ _OVER_STREAMS = 8
 _OVER_BYTES = 4 * 1024 * 1024
 _PRIMED_SINCE = "2025-11-25"
 _GET = "g"
+_ASKED = 1_000
+_OFFERS = frozenset(SERVER_METHODS.values())
 
 
 @dataclass(slots=True)
@@ -61,8 +63,8 @@ class Session:
         self._ended: OrderedDict[str, Channel] = OrderedDict()
         self._get = self._channel(_GET)
         self._get.attached = False
-        self._asked: set[Json] = set()
-        self._offers: dict[str, Any] = {}
+        self._asked: OrderedDict[MessageId, None] = OrderedDict()
+        self._offers: frozenset[str] = frozenset()
         child.on_line = self._on_line
 
     @property
@@ -92,7 +94,7 @@ class Session:
         """A notification, or the answer to something the server asked."""
         if message is not None and message.kind == "response":
             if message.id in self._asked:
-                self._asked.discard(message.id)
+                del self._asked[message.id]
                 self.child.write(request.body)
         else:
             self.child.write(request.body)
@@ -108,7 +110,7 @@ class Session:
             return answers.refused(400, "This id is in use by a request that is not answered yet", id=message.id)
         if message.method == "initialize":
             offered = message.params.get("capabilities")
-            self._offers = dict(offered) if isinstance(offered, dict) else {}
+            self._offers = _OFFERS.intersection(offered) if isinstance(offered, dict) else frozenset()
         exchange = self._opened(message, sse)
         try:
             self.child.write(request.body)
@@ -180,7 +182,7 @@ class Session:
             self.child.write(replies.error(cast("MessageId", said.id), METHOD_NOT_FOUND, text))
         else:
             if said.kind == "request":
-                self._asked.add(said.id)
+                self._ask_client(cast("MessageId", said.id))
             self._deliver(self._receiver(said), said)
 
     def _on_answer(self, said: Said) -> None:
@@ -219,9 +221,15 @@ class Session:
         """A question of the server that no client will see is answered, so that the server does not wait for ever."""
         said = read(raw)
         if said is not None and said.kind == "request":
-            self._asked.discard(said.id)
+            self._asked.pop(cast("MessageId", said.id), None)
             text = "No client listened for this request"
             self.child.write(replies.error(cast("MessageId", said.id), METHOD_NOT_FOUND, text))
+
+    def _ask_client(self, id: MessageId) -> None:
+        """Keep the question until it is answered; the oldest of too many is forgotten."""
+        self._asked[id] = None
+        if len(self._asked) > _ASKED:
+            self._asked.popitem(last=False)
 
     def _may_ask(self, said: Said) -> bool:
         needs = SERVER_METHODS.get(said.method)
