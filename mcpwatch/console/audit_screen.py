@@ -192,7 +192,7 @@ class AuditScreen(CallOrders, Seat):
         self._title.update(title("AUDIT", note, width, focused=True))
         words = f" {shlex.quote(safe(archive.filter, 200))}" if archive.filter else ""
         older = [] if archive.whole else ["k at the top: older"]
-        hints = ["r looks again", *older, "/ until:14:02 jumps (UTC)", f"mcpwatch audit export{words} > calls.jsonl"]
+        hints = ["r looks again", *older, "/ until:14:02 jumps, UTC", f"mcpwatch audit export{words} > calls.jsonl"]
         # A command that is cut cannot be typed: what has no room is left out.
         while len(hints) > 1 and len("   ".join(hints)) > width - 2:
             hints.pop()

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from mcpwatch.console.fitting import Piece
+from mcpwatch.console.host import app_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Prompt(ModalScreen["str | None"]):
 
     def on_mount(self) -> None:
         # A message in the corner would lie over the question.
-        self.app.clear_notifications()  # pyright: ignore[reportUnknownMemberType]  # what the app returns is not known here
+        app_of(self).clear_notifications()
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":

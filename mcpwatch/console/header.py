@@ -166,7 +166,7 @@ def _house(ledger: Ledger, host: Host) -> list[Fact]:
         kind = safe(store.partition("://")[0], 10)
         facts.append(fact(27, f"counters {kind}", style="$muted", right=True))
     if durability:
-        facts.append(fact(31, f"sync {safe(durability, 10)}", style="$muted", right=True))
+        facts.append(fact(28, f"sync {safe(durability, 10)}", style="$muted", right=True))
     return facts
 
 
