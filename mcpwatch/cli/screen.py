@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import signal
 import sys
 from typing import Literal
 
@@ -29,7 +28,7 @@ def show(place: Place, *, read_only: bool, plain: bool, owned: bool) -> Ending:
 
         follow(place)
         return "stop"
-    return "stop" if _draw(place, read_only=read_only, owned=owned) == "stop" else "leave"
+    return _draw(place, read_only=read_only, owned=owned)
 
 
 def operator() -> str:
@@ -40,18 +39,15 @@ def operator() -> str:
         return "console"
 
 
-def _draw(place: Place, *, read_only: bool, owned: bool) -> str | None:
-    from mcpwatch.console.app import ConsoleApp, Settings
+def _draw(place: Place, *, read_only: bool, owned: bool) -> Ending:
+    from mcpwatch.console.app import Settings, run_console
     from mcpwatch.control.client import ControlClient
     from mcpwatch.files import config_dir
 
     settings = Settings(read_only=read_only, owned=owned, config=config_dir(), by=operator())
 
-    async def run() -> str | None:
+    async def run() -> Ending:
         async with ControlClient(place.socket) as client:
-            app = ConsoleApp(client, settings)
-            ending = "stop" if owned else "leave"
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.exit, ending)
-            return await app.run_async()
+            return await run_console(client, settings)
 
     return asyncio.run(run())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import traceback
@@ -28,6 +27,7 @@ from mcpwatch.console.callorders import CallOrders
 from mcpwatch.console.clockwork import now_ms
 from mcpwatch.console.desk import Desk
 from mcpwatch.console.dialogs import Prompt
+from mcpwatch.console.hangup import Hangup
 from mcpwatch.console.help import HelpScreen
 from mcpwatch.console.keys import BY_ID, KEYS, Key, bindings, read_keymap
 from mcpwatch.console.ledger import Ledger
@@ -126,8 +126,6 @@ class ConsoleApp(App[str]):
         self._listen()
         self.set_interval(1 / (self.settings.frames or _frames()), self.pump.frame)
         self.set_interval(1.0, self._look_for_themes)
-        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.exit, "leave")
 
     @work(exclusive=True, group="link")
     async def _listen(self) -> None:
@@ -309,7 +307,9 @@ def _frames() -> int:
 async def run_console(desk: Desk, settings: Settings) -> Ending:
     """Show the console until the operator leaves: `stop` when the gateway shall end with it, else `leave`."""
     app = ConsoleApp(desk, settings)
-    return "stop" if await app.run_async() == "stop" else "leave"
+    ending = "stop" if settings.owned else "leave"
+    with Hangup({signal.SIGHUP: lambda: app.exit("leave"), signal.SIGTERM: lambda: app.exit(ending)}):
+        return "stop" if await app.run_async() == "stop" else "leave"
 
 
 __all__ = ["ConsoleApp", "Ending", "Settings", "run_console"]

@@ -34,6 +34,7 @@ class Terminal:
 
     def __init__(self, module: str, columns: int, lines: int, environ: dict[str, str]) -> None:
         self.raw = b""
+        self._lost = False
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self._master, slave = pty.openpty()
@@ -74,9 +75,26 @@ class Terminal:
             pass
         return self.process.wait(1)
 
+    def lose(self) -> None:
+        """The terminal goes away; returns when the program has come to a halt over it."""
+        os.close(self._master)
+        self._lost = True
+        end, before = monotonic() + DEADLINE_S, -1
+        while monotonic() < end and before != (now := self._ticks()):
+            before = now
+            select.select([], [], [], 1.0)
+
     def close(self) -> None:
+        if self._lost:
+            self.process.kill()
+            self.process.wait()
+            return
         self.end()
         os.close(self._master)
+
+    def _ticks(self) -> int:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
 
     def _read(self, timeout_s: float) -> bool:
         if not select.select([self._master], [], [], timeout_s)[0]:
@@ -149,6 +167,15 @@ def test_the_console_draws_in_a_real_terminal_and_gives_it_back_when_it_hangs_up
         assert shown.end(signal.SIGHUP) == 0
         assert b"\x1b[?1049l" in shown.raw
         assert shown.raw.rstrip().endswith(b"leave")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_console_whose_terminal_is_gone_ends_when_it_is_told_to(number: signal.Signals) -> None:
+    with terminal("tests.console.feed", 120, 40) as shown:
+        shown.wait_for("✓ ALLOW")
+        shown.lose()
+        shown.process.send_signal(number)
+        assert shown.process.wait(DEADLINE_S) == 0
 
 
 def test_without_colours_the_words_and_glyphs_remain() -> None:
