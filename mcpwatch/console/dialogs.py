@@ -96,7 +96,9 @@ class Prompt(ModalScreen["str | None"]):
     def compose(self) -> Iterable[Widget]:
         with Vertical():
             yield Static(Content.styled(self._label, "bold $primary"), markup=False)
-            yield Input(self._value, placeholder=self._placeholder, compact=True)
+            line = Input(self._value, placeholder=self._placeholder, compact=True)
+            line.cursor_blink = False
+            yield line
 
     def on_mount(self) -> None:
         # A message in the corner would lie over the question.

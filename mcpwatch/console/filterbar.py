@@ -40,6 +40,7 @@ class FilterBar(Widget):
         """The filter in use, "" for none."""
         self._note = Static(markup=False)
         self._input = Input(placeholder=EXAMPLE, compact=True)
+        self._input.cursor_blink = False
 
     def compose(self) -> ComposeResult:
         return [self._note, self._input]
