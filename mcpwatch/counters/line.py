@@ -82,6 +82,7 @@ class Line:
         self._heard_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     async def start(self) -> None:
         """Raises CountersError when Redis cannot be reached or does not answer as it should."""
@@ -90,6 +91,9 @@ class Line:
         self._tasks.append(self._loop.create_task(self._probe()))
 
     async def stop(self) -> None:
+        # The client can swallow a cancellation that meets an answer, so that the tasks also look for themselves.
+        self._stopping = True
+        self._wake.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -121,7 +125,7 @@ class Line:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
@@ -235,7 +239,7 @@ class Line:
                 await self._redis.connection_pool.disconnect()
 
     async def _probe(self) -> None:
-        while True:
+        while not self._stopping:
             await asyncio.sleep(PROBE_S)
             if self.state != "ok" or self._loop.time() - self._heard_at > QUIET_S:
                 with contextlib.suppress(CountersError):

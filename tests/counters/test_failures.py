@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from mcpwatch.counters import line
 from mcpwatch.counters.place import redis_place
 from mcpwatch.counters.store import RedisCounters
 from mcpwatch.errors import CountersError
 from mcpwatch.policy.engine import Engine
-from tests.counters.both import admit, open_at
+from tests.counters.both import Clock, admit, open_at
 from tests.counters.redis_server import RedisServer, needs_redis
-from tests.gateway.house import until
+from tests.gateway.house import DEADLINE_S, until
 from tests.policy.build import call, compiled, limit
 
 pytestmark = needs_redis
@@ -243,3 +244,14 @@ async def test_a_redis_that_throws_data_away_is_told(own_redis: RedisServer, pol
     store = await open_at(own_redis.url)
     assert await store.forgets() == told
     await store.close()
+
+
+async def test_closing_ends_whatever_is_under_way(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "PROBE_S", 0.0)
+    monkeypatch.setattr(line, "QUIET_S", -1.0)
+    for turns in range(60):
+        store = await open_at(redis.url, Clock())
+        for _ in range(turns % 12):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S):
+            await store.close()

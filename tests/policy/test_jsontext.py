@@ -231,3 +231,9 @@ def test_long_texts_take_no_stack(size: int) -> None:
     assert fault('["' + " " * size).message == "a text without its closing quote"
     assert fault("[" + " " * size).message.startswith("the file ends too early")
     assert fault("[1" + "," * size).message.startswith("expected a value")
+
+
+def test_a_key_with_an_escape_needs_its_colon_too() -> None:
+    found = fault('{"a\\u0062"\n 1}')
+    assert (found.line, found.column) == (2, 2)
+    assert "colon" in found.message or ":" in found.message
