@@ -219,6 +219,7 @@ _DIFFERS = " OR ".join(
 _OUTCOME_DIFFERS = " OR ".join(
     f"c.{column} IS NOT {source.format(body='o.body')}" for column, source in schema.OUTCOME_COLUMNS
 )
+# Built from the constants of `schema` only.
 _WRONG_CALL = f"""SELECT c.call_row, c.seq FROM calls AS c LEFT JOIN rows AS r ON r.row = c.call_row
     WHERE r.row IS NULL OR r.kind <> 'call' OR r.seq <> c.seq OR {_DIFFERS} LIMIT :most"""  # noqa: S608
 _WRONG_OUTCOME = f"""SELECT c.call_row, c.seq FROM calls AS c LEFT JOIN rows AS o ON o.row = c.outcome_row

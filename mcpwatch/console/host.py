@@ -46,6 +46,7 @@ class Host(Protocol):
 
 def app_of(node: DOMNode) -> App[Any]:
     """The app that `node` belongs to."""
+    # What the app returns at its end is typed there, and of no concern here.
     return cast("App[Any]", node.app)  # pyright: ignore[reportUnknownMemberType]
 
 

@@ -113,6 +113,7 @@ class _Flow:
         self.keep = _Keep(self._given)
         self._oauth = OAuthClientProvider(
             url,
+            # "none" is how a public client proves itself, not a password.
             OAuthClientMetadata(client_name="mcpwatch", redirect_uris=back, token_endpoint_auth_method="none"),  # noqa: S106
             self.keep,
             redirect_handler=self._open,
